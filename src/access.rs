@@ -1,0 +1,13 @@
+//! Who may see what: channels, tokens, keys, passwords.
+
+mod channel;
+mod password;
+mod secret;
+mod token;
+mod viewer;
+
+pub use channel::{Channel, ParseChannelError};
+pub use password::{Password, hash_password, verify_password};
+pub use secret::{Purpose, SecretKey, SecretKeyError, random_text};
+pub use token::{Grant, Keys, Refused, Token};
+pub use viewer::Viewer;

@@ -1,0 +1,64 @@
+//! What runs: the trait, its ending, its durable record, its form.
+
+mod form;
+mod outcome;
+mod record;
+mod registry;
+
+pub use form::{Field, FieldError, FieldKind, Submitted, Upload, read_form};
+pub use outcome::{Ending, Error, Next, Outcome, Result};
+pub use record::{NewOperation, ParseIdError, Record, State};
+pub use registry::{Kind, Registry, RegistryError};
+
+pub use record::OperationId;
+
+use std::future::Future;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::progress::Progress;
+
+/// A kind of long work: its input is the value itself, which is stored as JSON until it runs.
+///
+/// A run has a thread of its own, so it may block; see [`Progress`] for what it can say.
+///
+/// ```
+/// use liveops::{Operation, Progress};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Hello { name: String }
+///
+/// impl Operation for Hello {
+///     const KIND: &'static str = "hello";
+///     const TITLE: &'static str = "Say hello";
+///
+///     async fn run(self, p: Progress) -> liveops::Result {
+///         p.status(format!("Greeting {}", self.name));
+///         p.result(serde_json::json!({ "greeted": self.name }))
+///     }
+/// }
+/// ```
+pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
+    /// The kind's name in addresses and records: `[a-z][a-z0-9_]*`.
+    const KIND: &'static str;
+    /// What a person reads in the catalogue.
+    const TITLE: &'static str = Self::KIND;
+    /// One or two sentences for the catalogue and above the form.
+    const DESCRIPTION: &'static str = "";
+
+    /// The fields of the kind's form; the submitted values become the input.
+    fn fields() -> Vec<Field> {
+        Vec::new()
+    }
+
+    /// What this one run is called on its page: a file's name, say.
+    fn label(&self) -> String {
+        Self::TITLE.to_owned()
+    }
+
+    /// Does the work. What it returns is how it ends; `Err` is an internal failure, of which the
+    /// user reads a general sentence and the operator the detail. The future is made and driven on
+    /// one thread, so it need not be `Send`.
+    fn run(self, progress: Progress) -> impl Future<Output = Result>;
+}

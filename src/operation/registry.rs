@@ -1,0 +1,114 @@
+//! The kinds that this process can run, as runtime values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Field, Operation, Result};
+use crate::progress::Progress;
+
+type RunFuture = Pin<Box<dyn Future<Output = Result>>>;
+type RunFn = dyn Fn(Value, Progress) -> RunFuture + Send + Sync;
+type LabelFn = dyn Fn(&Value) -> std::result::Result<String, serde_json::Error> + Send + Sync;
+
+/// A kind of operation with its run erased, so that kinds made at run time can stand beside types.
+#[derive(Clone)]
+pub struct Kind {
+    /// Its name in addresses and records.
+    pub name: String,
+    /// What a person reads in the catalogue.
+    pub title: String,
+    /// A sentence or two about it.
+    pub description: String,
+    /// The fields of its form.
+    pub fields: Vec<Field>,
+    label: Arc<LabelFn>,
+    run: Arc<RunFn>,
+}
+
+impl Kind {
+    /// The kind of the type `O`.
+    pub fn of<O: Operation>() -> Self {
+        Self {
+            name: O::KIND.to_owned(),
+            title: O::TITLE.to_owned(),
+            description: O::DESCRIPTION.to_owned(),
+            fields: O::fields(),
+            label: Arc::new(|input| Ok(serde_json::from_value::<O>(input.clone())?.label())),
+            run: Arc::new(|input, progress| {
+                Box::pin(async move {
+                    let operation: O = serde_json::from_value(input)?;
+                    operation.run(progress).await
+                })
+            }),
+        }
+    }
+
+    /// What a run with this input is called.
+    ///
+    /// # Errors
+    /// When the input does not fit the kind.
+    pub fn label(&self, input: &Value) -> std::result::Result<String, serde_json::Error> {
+        (self.label)(input)
+    }
+
+    /// Makes the future that does the work. It is to be driven on the thread that called this.
+    pub(crate) fn run(&self, input: Value, progress: Progress) -> RunFuture {
+        (self.run)(input, progress)
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kind").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A kind that cannot be registered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// The name has characters that do not belong into an address.
+    #[error("kind {0:?}: a kind's name is a lower-case letter and then lower-case letters, digits or '_'")]
+    Name(String),
+    /// Two kinds have one name.
+    #[error("kind {0:?} is registered twice: give one of them another name")]
+    Twice(String),
+}
+
+/// The kinds of this process by name.
+#[derive(Debug, Clone, Default)]
+pub struct Registry(BTreeMap<String, Kind>);
+
+impl Registry {
+    /// Adds a kind.
+    ///
+    /// # Errors
+    /// When its name is not usable or taken.
+    pub fn add(&mut self, kind: Kind) -> std::result::Result<(), RegistryError> {
+        let mut chars = kind.name.chars();
+        let well_formed = chars.next().is_some_and(|c| c.is_ascii_lowercase())
+            && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if !well_formed {
+            return Err(RegistryError::Name(kind.name));
+        }
+        if self.0.contains_key(&kind.name) {
+            return Err(RegistryError::Twice(kind.name));
+        }
+        self.0.insert(kind.name.clone(), kind);
+        Ok(())
+    }
+
+    /// The kind of that name.
+    pub fn get(&self, name: &str) -> Option<&Kind> {
+        self.0.get(name)
+    }
+
+    /// Every kind, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Kind> {
+        self.0.values()
+    }
+}

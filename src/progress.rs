@@ -1,0 +1,190 @@
+//! What running code says, through one cheap handle.
+
+mod text;
+mod track;
+mod update;
+
+pub use text::{LINE_LIMIT, Text};
+pub use track::{Track, TrackItems};
+pub use update::{Level, Sink, StageSpec, Update};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::operation::{Operation, Outcome, Result};
+
+/// The handle that running code speaks through: cheap to clone, synchronous, usable from any
+/// thread. Every call is heard by one [`Sink`]; nothing here can fail or wait for a watcher.
+#[derive(Clone)]
+pub struct Progress {
+    sink: Arc<dyn Sink>,
+    cancel: Cancel,
+}
+
+/// The request to stop, and whether the run was told of it.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel {
+    requested: CancellationToken,
+    noticed: Arc<AtomicBool>,
+}
+
+/// The operation was asked to stop. Returned from `run` by `?`, it ends the run as cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+impl Cancel {
+    /// Asks the run to stop. Asking again changes nothing.
+    pub fn request(&self) {
+        self.requested.cancel();
+    }
+
+    /// Whether the run's handle gave out [`Cancelled`]: an `Err` then counts as cancelled.
+    pub fn was_noticed(&self) -> bool {
+        self.noticed.load(Ordering::Acquire)
+    }
+
+    fn check(&self) -> std::result::Result<(), Cancelled> {
+        if self.requested.is_cancelled() {
+            self.noticed.store(true, Ordering::Release);
+            return Err(Cancelled);
+        }
+        Ok(())
+    }
+}
+
+impl Progress {
+    /// A handle whose updates go to `sink`.
+    pub fn new(sink: Arc<dyn Sink>, cancel: Cancel) -> Self {
+        Self { sink, cancel }
+    }
+
+    /// Says in a few words what is being done.
+    pub fn status(&self, text: impl AsRef<str>) {
+        self.status_at(Level::Info, text);
+    }
+
+    /// Like [`Progress::status`], with a level that the page shows in words and colour.
+    pub fn status_at(&self, level: Level, text: impl AsRef<str>) {
+        self.sink.update(Update::Status { level, text: Text::new(text.as_ref()) });
+    }
+
+    /// Sets the bar of the present stage, from 0 to 100; what lies outside is clamped.
+    pub fn percent(&self, percent: f64) {
+        let percent = if percent.is_nan() { 0.0 } else { percent.clamp(0.0, 100.0) };
+        self.sink.update(Update::Percent(percent));
+    }
+
+    /// Follows an iterator with the bar: its size hint gives the total when it is exact. Each item
+    /// comes as `Ok`, or as `Err(Cancelled)` once the operation is asked to stop.
+    pub fn track<I: IntoIterator>(&self, items: I) -> Track<I::IntoIter> {
+        Track::new(self.clone(), items.into_iter())
+    }
+
+    /// Adds a line to the log. Control characters become U+FFFD, a text over 64 KiB several lines.
+    pub fn log(&self, text: impl AsRef<str>) {
+        self.log_at(Level::Info, text);
+    }
+
+    /// Like [`Progress::log`], with a level.
+    pub fn log_at(&self, level: Level, text: impl AsRef<str>) {
+        for text in Text::lines_of(text.as_ref()) {
+            self.sink.update(Update::Log { level, text });
+        }
+    }
+
+    /// Names the stages ahead, all of the same weight in the overall bar.
+    pub fn stages<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) {
+        self.weighted_stages(names.into_iter().map(|name| (name, 1.0)));
+    }
+
+    /// Names the stages ahead with their share of the overall bar, in any unit.
+    pub fn weighted_stages<S: AsRef<str>>(&self, stages: impl IntoIterator<Item = (S, f64)>) {
+        let stages = stages.into_iter().map(|(name, weight)| StageSpec::new(name.as_ref(), weight)).collect();
+        self.sink.update(Update::Stages(stages));
+    }
+
+    /// Enters a stage, which lasts until the guard is dropped. The bar starts anew. A name that was
+    /// not announced is added at the end.
+    pub fn stage(&self, name: impl AsRef<str>) -> Stage {
+        self.sink.update(Update::EnterStage(Text::new(name.as_ref())));
+        Stage { sink: Arc::clone(&self.sink) }
+    }
+
+    /// Whether somebody asked the operation to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.check().is_err()
+    }
+
+    /// `Err(Cancelled)` once somebody asked the operation to stop.
+    ///
+    /// # Errors
+    /// [`Cancelled`], to be returned from `run`.
+    pub fn check_cancelled(&self) -> std::result::Result<(), Cancelled> {
+        self.cancel.check()
+    }
+
+    /// Waits until somebody asks the operation to stop; for a `select!`.
+    pub async fn cancelled(&self) -> Cancelled {
+        self.cancel.requested.cancelled().await;
+        self.cancel.noticed.store(true, Ordering::Release);
+        Cancelled
+    }
+
+    /// The ending with a result, to be returned from `run`.
+    ///
+    /// # Errors
+    /// None; the type is what `run` returns.
+    pub fn result(&self, context: impl Serialize) -> Result {
+        Outcome::result(context).into()
+    }
+
+    /// The ending with an error for the user to read, to be returned from `run`.
+    ///
+    /// # Errors
+    /// None; the type is what `run` returns.
+    pub fn error(&self, message: impl AsRef<str>) -> Result {
+        Outcome::error(message).into()
+    }
+
+    /// The ending that hands over to another operation, to be returned from `run`.
+    ///
+    /// # Errors
+    /// None; the type is what `run` returns.
+    pub fn chain_to<O: Operation>(&self, operation: &O) -> Result {
+        Outcome::chain(operation).into()
+    }
+
+    /// The ending that leads the page on to a path of this site, to be returned from `run`.
+    ///
+    /// # Errors
+    /// None; the type is what `run` returns.
+    pub fn redirect(&self, path: impl Into<String>) -> Result {
+        Outcome::default().redirect(path).into()
+    }
+
+    pub(crate) fn say(&self, update: Update) {
+        self.sink.update(update);
+    }
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Progress").field("cancel", &self.cancel).finish_non_exhaustive()
+    }
+}
+
+/// The stage that work is in. Dropping it leaves the stage.
+#[must_use = "the stage ends when this is dropped: keep it with `let _stage = …`"]
+pub struct Stage {
+    sink: Arc<dyn Sink>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.sink.update(Update::LeaveStage);
+    }
+}

@@ -1,0 +1,339 @@
+//! The updates of one attempt folded into what its page shows: pure data with a version.
+//!
+//! Every change is stamped with the version that the next [`Projection::flush`] will publish. A
+//! reader at version `c` lacks what is stamped higher than `c`; that one comparison is opening a
+//! page, following it and coming back to it.
+
+mod estimate;
+mod log;
+mod stages;
+
+pub use estimate::Bar;
+pub use log::{Line, LogChange, LogTail};
+pub use stages::{Stage, StageState, Stages};
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::operation::{Ending, State};
+use crate::progress::{Level, Text, Update};
+use crate::stream::Cursor;
+
+/// A named part of a page that is replaced as a whole. The log's lines are the one that grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// The stages as steps.
+    Stages,
+    /// The state and what is being done.
+    Status,
+    /// The bar and its numbers.
+    Progress,
+    /// How many lines the log has.
+    LogMore,
+    /// The log's tail.
+    LogLines,
+    /// The result or the error.
+    Result,
+    /// Regions that the operation made itself.
+    Extra,
+    /// The cancel or restart form.
+    Controls,
+}
+
+impl Region {
+    /// Every region, in the order in which a stream sends them.
+    pub const ALL: [Self; 8] = [
+        Self::Stages,
+        Self::Status,
+        Self::Progress,
+        Self::LogMore,
+        Self::LogLines,
+        Self::Result,
+        Self::Extra,
+        Self::Controls,
+    ];
+
+    /// The end of the region's element id, and its template's name with `-` as `_`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stages => "stages",
+            Self::Status => "status",
+            Self::Progress => "progress",
+            Self::LogMore => "log-more",
+            Self::LogLines => "log-lines",
+            Self::Result => "result",
+            Self::Extra => "extra",
+            Self::Controls => "controls",
+        }
+    }
+}
+
+/// What is being done, in words.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// How much it matters.
+    pub level: Level,
+    /// A few words; empty at first.
+    pub text: Text,
+}
+
+/// The present state of one operation's page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Projection {
+    epoch: u64,
+    attempt: u32,
+    version: u64,
+    state: State,
+    state_changed: u64,
+    /// The version at which each region last changed, in the order of [`Region::ALL`].
+    changed: [u64; Region::ALL.len()],
+    status: Status,
+    before: Option<u64>,
+    stages: Stages,
+    bar: Bar,
+    log: LogTail,
+    ending: Option<Arc<Ending>>,
+    started: Option<Timestamp>,
+    updated: Timestamp,
+}
+
+/// What a reader at some version lacks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    /// The state is news to it.
+    pub state: bool,
+    /// The regions to send whole, the log's lines among them where they cannot be appended.
+    pub regions: Vec<Region>,
+    /// The lines to append, where that is enough.
+    pub append: Vec<Arc<Line>>,
+    /// Where the reader stands afterwards.
+    pub to: Cursor,
+}
+
+impl Projection {
+    /// The page of an attempt that waits or begins. `epoch` is new for each claim and recovery, so
+    /// that no cursor of an earlier life is taken for one of this; `log_tail` is the number of log
+    /// lines that the page keeps.
+    pub fn new(epoch: u64, attempt: u32, state: State, log_tail: usize, now: Timestamp) -> Self {
+        Self {
+            epoch,
+            attempt,
+            version: 1,
+            state,
+            state_changed: 1,
+            changed: [1; Region::ALL.len()],
+            status: Status::default(),
+            before: None,
+            stages: Stages::default(),
+            bar: Bar::new(now),
+            log: LogTail::new(log_tail),
+            ending: None,
+            started: (state != State::Waiting).then_some(now),
+            updated: now,
+        }
+    }
+
+    /// Takes one update. Nothing said after the ending counts. Returns whether anything changed.
+    pub fn apply(&mut self, update: Update, now: Timestamp) -> bool {
+        if self.state.is_final() {
+            return false;
+        }
+        self.updated = self.updated.max(now);
+        match update {
+            Update::Status { level, text } => {
+                let status = Status { level, text };
+                if self.status == status {
+                    return false;
+                }
+                self.status = status;
+                self.touch(Region::Status);
+            }
+            Update::Percent(percent) => return self.move_bar(|bar| bar.set_percent(percent)),
+            Update::Done(done) => return self.move_bar(|bar| bar.set_done(done)),
+            Update::Count { label, unit, total } => {
+                self.bar.count(label, unit, total, self.updated);
+                self.touch(Region::Progress);
+                self.touch_stage_percent();
+            }
+            Update::Stages(specs) => {
+                self.stages.announce(specs);
+                self.touch(Region::Stages);
+                self.touch(Region::Progress);
+            }
+            Update::EnterStage(name) => {
+                self.stages.enter(name, self.updated);
+                self.bar = Bar::new(self.updated);
+                self.touch(Region::Stages);
+                self.touch(Region::Progress);
+            }
+            Update::LeaveStage => {
+                self.stages.leave(self.updated);
+                self.bar = Bar::new(self.updated);
+                self.touch(Region::Stages);
+                self.touch(Region::Progress);
+            }
+            Update::Log { level, text } => {
+                self.log.push(level, text, now, self.version + 1);
+                self.touch(Region::LogMore);
+            }
+            Update::Before(before) => {
+                if self.before == Some(before) {
+                    return false;
+                }
+                self.before = Some(before);
+                self.touch(Region::Status);
+            }
+            Update::State(state) => {
+                if self.state == state || state.is_final() {
+                    return false;
+                }
+                self.enter_state(state);
+            }
+            Update::Ended(ending) => {
+                self.stages.end(ending.state, self.updated);
+                self.enter_state(ending.state);
+                self.ending = Some(Arc::new(ending));
+                self.touch(Region::Result);
+                self.touch(Region::Stages);
+            }
+        }
+        true
+    }
+
+    /// Publishes what changed. Returns whether there was anything.
+    pub fn flush(&mut self) -> bool {
+        let next = self.version + 1;
+        let dirty = self.state_changed == next || self.changed.contains(&next);
+        if dirty {
+            self.version = next;
+        }
+        dirty
+    }
+
+    /// The same page in a new life: everything counts as changed, under a new epoch.
+    pub fn reborn(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    /// What a reader at `from` lacks; `None` when it lacks nothing that was published.
+    pub fn since(&self, from: Cursor) -> Option<Delta> {
+        let seen = from.version_within(self.epoch, self.attempt, self.version);
+        if seen == Some(self.version) {
+            return None;
+        }
+        let newer = |changed: u64| seen.is_none_or(|seen| changed > seen);
+        let log = self.log.since(seen, self.version);
+        let regions = Region::ALL
+            .into_iter()
+            .filter(|region| match region {
+                Region::LogLines => log == LogChange::Whole,
+                other => newer(self.changed[*other as usize]),
+            })
+            .collect();
+        let append = if let LogChange::Append(lines) = log { lines } else { Vec::new() };
+        Some(Delta { state: newer(self.state_changed), regions, append, to: self.cursor() })
+    }
+
+    /// Where a reader that has everything published stands.
+    pub fn cursor(&self) -> Cursor {
+        Cursor::new(self.epoch, self.attempt, self.version)
+    }
+
+    /// The number of the attempt, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Where the operation stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What is being done.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// How many operations are before it in the queue, while it waits.
+    pub fn before(&self) -> Option<u64> {
+        self.before.filter(|_| self.state == State::Waiting)
+    }
+
+    /// The stages.
+    pub fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// The bar of the present stage.
+    pub fn bar(&self) -> &Bar {
+        &self.bar
+    }
+
+    /// The log's tail, lines included that are not yet published.
+    pub fn log(&self) -> &LogTail {
+        &self.log
+    }
+
+    /// The log's lines that are published: what `…-log-lines` shows in a frame at this version.
+    pub fn published_lines(&self) -> impl Iterator<Item = &Arc<Line>> {
+        self.log.lines().filter(|line| line.version <= self.version)
+    }
+
+    /// How it ended.
+    pub fn ending(&self) -> Option<&Arc<Ending>> {
+        self.ending.as_ref()
+    }
+
+    /// Seconds from the beginning of the attempt to the latest update.
+    pub fn elapsed_seconds(&self) -> Option<f64> {
+        self.started.map(|started| seconds_between(started, self.updated))
+    }
+
+    /// Seconds from the beginning of the present count to the latest update.
+    pub fn count_seconds(&self) -> f64 {
+        seconds_between(self.bar.since(), self.updated)
+    }
+
+    /// The whole work done, 0 to 100, where it is known.
+    pub fn overall_percent(&self) -> Option<f64> {
+        if self.state == State::Succeeded {
+            return Some(100.0);
+        }
+        self.stages.overall(self.bar.fraction()).map(|fraction| fraction * 100.0)
+    }
+
+    fn touch(&mut self, region: Region) {
+        self.changed[region as usize] = self.version + 1;
+    }
+
+    fn enter_state(&mut self, state: State) {
+        self.state = state;
+        self.state_changed = self.version + 1;
+        for region in [Region::Status, Region::Progress, Region::Controls] {
+            self.touch(region);
+        }
+    }
+
+    fn move_bar(&mut self, change: impl FnOnce(&mut Bar) -> bool) -> bool {
+        let changed = change(&mut self.bar);
+        if changed {
+            self.touch(Region::Progress);
+            self.touch_stage_percent();
+        }
+        changed
+    }
+
+    /// The stage's own percent is shown whole, so most steps of the bar leave it as it is.
+    fn touch_stage_percent(&mut self) {
+        if self.stages.set_percent(self.bar.fraction()) {
+            self.touch(Region::Stages);
+        }
+    }
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}

@@ -1,0 +1,101 @@
+//! The tail of an operation's log.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::progress::{Level, Text};
+
+/// One line of an operation's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its number within the attempt, from 1.
+    pub seq: u64,
+    /// The version that publishes it.
+    pub version: u64,
+    /// When it was said.
+    pub at: Timestamp,
+    /// How much it matters.
+    pub level: Level,
+    /// The line.
+    pub text: Text,
+}
+
+/// The newest lines of a log, and how many there are in all.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogTail {
+    limit: usize,
+    total: u64,
+    lines: VecDeque<Arc<Line>>,
+    /// The version of the newest line that is no longer here; 0 while none is gone.
+    dropped: u64,
+}
+
+/// What a reader of a log lacks.
+#[derive(Debug, PartialEq)]
+pub enum LogChange {
+    /// Nothing.
+    None,
+    /// These lines.
+    Append(Vec<Arc<Line>>),
+    /// It is further behind than the tail: the tail as a whole.
+    Whole,
+}
+
+impl LogTail {
+    /// An empty log of which `limit` lines are kept.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, total: 0, lines: VecDeque::new(), dropped: 0 }
+    }
+
+    pub(super) fn push(&mut self, level: Level, text: Text, at: Timestamp, version: u64) {
+        self.total += 1;
+        self.lines.push_back(Arc::new(Line { seq: self.total, version, at, level, text }));
+        while self.lines.len() > self.limit {
+            if let Some(line) = self.lines.pop_front() {
+                self.dropped = line.version;
+            }
+        }
+    }
+
+    /// What a reader lacks that has seen version `seen`, when `published` is the newest.
+    pub(super) fn since(&self, seen: Option<u64>, published: u64) -> LogChange {
+        let Some(seen) = seen.filter(|seen| self.dropped <= *seen) else {
+            return LogChange::Whole;
+        };
+        let lines: Vec<_> = self
+            .lines
+            .iter()
+            .filter(|line| line.version > seen && line.version <= published)
+            .cloned()
+            .collect();
+        if lines.is_empty() { LogChange::None } else { LogChange::Append(lines) }
+    }
+
+    /// How many lines the log has.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How many of them the tail keeps at most.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How many of them are not in the tail.
+    pub fn hidden(&self) -> u64 {
+        self.total - self.lines.len() as u64
+    }
+
+    /// The newest lines, oldest first.
+    pub fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
+        self.lines.iter()
+    }
+
+    /// The newest line.
+    pub fn last(&self) -> Option<&Arc<Line>> {
+        self.lines.back()
+    }
+}

@@ -1,0 +1,212 @@
+//! What lasts: the traits and their homes.
+
+// mod sqlite;
+
+// pub use sqlite::Sqlite;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::operation::{Ending, NewOperation, OperationId, Record, State};
+use crate::projection::{Line, Projection};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The run was taken from whoever writes: a later claim or a recovery has it.
+    #[error("operation {operation}: claim {claim} no longer holds, so nothing was written")]
+    Fenced {
+        /// The operation.
+        operation: OperationId,
+        /// The claim that wrote.
+        claim: u64,
+    },
+    /// The disk is full, or the database cannot be written for another passing reason.
+    #[error("the database cannot be written now: {0}")]
+    Unwritable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database is of a version that this program does not know.
+    #[error("the database has schema version {found}, this program knows {known}: use the newer program")]
+    Newer {
+        /// The version found.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// A name that has to be unique is taken.
+    #[error("the name {0:?} is taken: choose another one")]
+    Taken(String),
+    /// Anything else.
+    #[error("the database failed: {0}")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a store returns.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// The right to write for one run, until a later claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The operation.
+    pub operation: OperationId,
+    /// The number of the claim.
+    pub claim: u64,
+    /// The attempt that runs.
+    pub attempt: u32,
+}
+
+/// How a run ends, as it is committed.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// The final page, which holds the ending.
+    pub projection: Projection,
+    /// The ending.
+    pub ending: Ending,
+    /// What went wrong inside, for operators.
+    pub detail: Option<String>,
+    /// The operation that it hands over to, to be created in the same commit.
+    pub next: Option<NewOperation>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// What asking to cancel came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelAnswer {
+    /// It waited and is cancelled.
+    Cancelled,
+    /// It runs and was asked to stop.
+    Requested,
+    /// It was over already, or is not there.
+    Nothing,
+}
+
+/// One page of a user's operations.
+#[derive(Debug, Clone)]
+pub struct RecordPage {
+    /// Newest first.
+    pub records: Vec<Record>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+/// Where operations, their logs and the queue last.
+///
+/// Whoever implements it keeps these promises: a method that returned `Ok` has committed; each
+/// call is one transaction; a write under a [`Lease`] whose claim is not the latest one, or whose
+/// operation is over, changes nothing and is [`StoreError::Fenced`]. No method checks who asks:
+/// callers pass the owner's id where ownership counts.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Puts an operation into the queue.
+    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<()>;
+
+    /// The operation's record.
+    async fn record(&self, id: OperationId) -> StoreResult<Option<Record>>;
+
+    /// The stored page of the latest attempt; none while it waits for its first checkpoint.
+    async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>>;
+
+    /// A page of the owner's operations, newest first; `page` counts from 1.
+    async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage>;
+
+    /// How many waiting operations are before this waiting one.
+    async fn before(&self, id: OperationId) -> StoreResult<u64>;
+
+    /// Up to `limit` stored lines of one attempt's log from `from_seq` on, in order. At least one
+    /// where there is one; fewer than `limit` do not mean the end, none does.
+    async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>>;
+
+    /// Gives the oldest waiting operation of one of `kinds` to this process: `running` from now.
+    async fn claim(&self, kinds: &[String], now: Timestamp) -> StoreResult<Option<Record>>;
+
+    /// Adds to the log and replaces the stored page of a run.
+    async fn checkpoint(&self, lease: Lease, lines: Vec<Line>, projection: Projection) -> StoreResult<()>;
+
+    /// Ends a run: log, page, record and, where it hands over, the next operation in one commit.
+    async fn finish(&self, lease: Lease, lines: Vec<Line>, finish: Finish) -> StoreResult<()>;
+
+    /// Ends a waiting operation as cancelled or asks a running one to stop.
+    async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer>;
+
+    /// Puts a finished operation into the queue again as its next attempt; false when it is not
+    /// over.
+    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool>;
+
+    /// The runs of this process that were asked to stop, by whatever process.
+    async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>>;
+
+    /// The runs whose process is dead, with the page that they left.
+    async fn orphans(&self) -> StoreResult<Vec<(Record, Option<Projection>)>>;
+}
+
+/// A user of the binary. A host application has its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The id that operations are owned by: never reused.
+    pub id: String,
+    /// The name to sign in with.
+    pub name: String,
+    /// The groups that they belong to.
+    pub groups: Vec<String>,
+    /// Passes every group check.
+    pub superuser: bool,
+    /// The hash of the password; without one only a login link signs in.
+    pub password_hash: Option<String>,
+}
+
+/// Where the binary's users and sessions last. Secrets reach it as [`Digest`]s only.
+#[async_trait]
+pub trait Accounts: Send + Sync + 'static {
+    /// Adds a user.
+    async fn add_user(&self, user: User, now: Timestamp) -> StoreResult<()>;
+
+    /// The user of that name.
+    async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>>;
+
+    /// Opens a session until `expires`.
+    async fn open_session(&self, session: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()>;
+
+    /// The user of a session that is open at `now`.
+    async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>>;
+
+    /// Ends a session.
+    async fn close_session(&self, session: Digest) -> StoreResult<()>;
+
+    /// Stores a login link's digest until `expires`.
+    async fn add_login_link(&self, link: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()>;
+
+    /// Uses a login link up, and opens `session` for its user in the same commit; false when the
+    /// link is not there, used or expired at `now`.
+    async fn use_login_link(
+        &self,
+        link: Digest,
+        session: Digest,
+        session_expires: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
+}
+
+/// SHA-256 of a secret that is looked up by: whoever reads the database cannot sign in with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of a secret text.
+    pub fn of(secret: &str) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, secret.as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// How a state is stored and compared; the store's own code only.
+pub(crate) fn state_from(name: &str) -> StoreResult<State> {
+    State::from_name(name)
+        .ok_or_else(|| StoreError::Failed(format!("{name:?} is no state of an operation").into()))
+}

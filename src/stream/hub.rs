@@ -1,0 +1,279 @@
+//! The live projections of this process, and the readers that follow them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::{Cursor, Due, Frame, Pace};
+use crate::operation::OperationId;
+use crate::progress::Update;
+use crate::projection::{Delta, Projection};
+
+/// What a frame needs to know of an operation beside its projection; it never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The operation.
+    pub id: OperationId,
+    /// Its kind's name.
+    pub kind: String,
+    /// The id of the user whose it is.
+    pub owner: String,
+}
+
+/// Turns what a reader lacks into the bytes of a frame.
+pub trait FrameRenderer: Send + Sync {
+    /// Renders `delta` of `projection`. It is called once for all readers at the same cursor.
+    fn frame(&self, subject: &Subject, projection: &Projection, delta: &Delta) -> Frame;
+}
+
+/// The operations that run here or are watched here.
+pub struct Hub {
+    renderer: Arc<dyn FrameRenderer>,
+    throttle_hz: f64,
+    /// Guards who is live; held for look-ups only.
+    live: Mutex<HashMap<OperationId, Arc<Live>>>,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("live", &self.live.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// A hub that shows each operation at most `throttle_hz` times a second.
+    pub fn new(renderer: Arc<dyn FrameRenderer>, throttle_hz: f64) -> Self {
+        Self { renderer, throttle_hz, live: Mutex::default() }
+    }
+
+    /// The operation, where it is live here.
+    pub fn get(&self, id: OperationId) -> Option<Arc<Live>> {
+        self.live.lock().get(&id).cloned()
+    }
+
+    /// A run of the operation begins here: whoever watches it waiting goes on with the run.
+    pub fn begin(&self, subject: Subject, projection: Projection) -> Arc<Live> {
+        let mut all = self.live.lock();
+        let live = match all.get(&subject.id) {
+            Some(live) => Arc::clone(live),
+            None => {
+                Arc::clone(all.entry(subject.id).or_insert_with(|| Arc::new(self.live(subject, &projection))))
+            }
+        };
+        live.local.store(1, Ordering::Release);
+        live.show(projection);
+        live
+    }
+
+    /// The operation as it stands in the store, for readers of this process. Where it is live here
+    /// already, that goes first. What is over is not kept.
+    pub fn follow(&self, subject: Subject, projection: Projection) -> Arc<Live> {
+        let mut all = self.live.lock();
+        if let Some(live) = all.get(&subject.id) {
+            return Arc::clone(live);
+        }
+        let over = projection.state().is_final();
+        let id = subject.id;
+        let live = Arc::new(self.live(subject, &projection));
+        if !over {
+            all.insert(id, Arc::clone(&live));
+        }
+        live
+    }
+
+    /// The operations that are watched here and run elsewhere or wait; the others of those are
+    /// forgotten when nobody watches them any more.
+    pub fn followed(&self) -> Vec<Arc<Live>> {
+        let mut all = self.live.lock();
+        all.retain(|_, live| live.is_local() || (live.watchers() > 0 && !live.is_over()));
+        all.values().filter(|live| !live.is_local()).cloned().collect()
+    }
+
+    /// The run is over and shown: readers that are still behind keep it alive themselves.
+    pub fn forget(&self, live: &Arc<Live>) {
+        let mut all = self.live.lock();
+        if all.get(&live.subject.id).is_some_and(|present| Arc::ptr_eq(present, live)) {
+            all.remove(&live.subject.id);
+        }
+    }
+
+    fn live(&self, subject: Subject, projection: &Projection) -> Live {
+        Live {
+            subject,
+            renderer: Arc::clone(&self.renderer),
+            page: Mutex::new(Page { projection: projection.clone(), pace: Pace::new(self.throttle_hz) }),
+            frames: Mutex::default(),
+            shown: watch::Sender::new(()),
+            local: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// One operation that runs here or is watched here.
+pub struct Live {
+    subject: Subject,
+    renderer: Arc<dyn FrameRenderer>,
+    /// Guards the page against updates and readers; held for as long as a copy takes.
+    page: Mutex<Page>,
+    /// Guards the frames at the version that is shown; held while one is rendered, so that it is
+    /// rendered once, and without keeping updates waiting.
+    frames: Mutex<Frames>,
+    /// Wakes the readers when a version is shown.
+    shown: watch::Sender<()>,
+    /// 1 while a run of this process feeds it.
+    local: AtomicUsize,
+}
+
+struct Page {
+    projection: Projection,
+    pace: Pace,
+}
+
+/// Frames that lead from some cursor to `to`.
+#[derive(Default)]
+struct Frames {
+    to: Option<Cursor>,
+    from: Vec<(Cursor, Frame)>,
+}
+
+impl Live {
+    /// What it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// A copy of the page as it is now; log lines and results are shared.
+    pub fn projection(&self) -> Projection {
+        self.page.lock().projection.clone()
+    }
+
+    /// Takes an update. `Some` is the time at which the caller has to call [`Live::flush`].
+    pub fn update(&self, update: Update, now: Timestamp, clock: Instant) -> Option<Instant> {
+        let mut page = self.page.lock();
+        // What the viewers' next click depends on does not wait for the pace.
+        let at_once = matches!(update, Update::State(_) | Update::Ended(_));
+        if !page.projection.apply(update, now) {
+            return None;
+        }
+        let due = if at_once { Due::Now } else { page.pace.changed(clock) };
+        match due {
+            Due::Now => {
+                self.publish(&mut page, clock);
+                None
+            }
+            Due::At(at) => Some(at),
+            Due::Scheduled => None,
+        }
+    }
+
+    /// Shows what changed since the last time.
+    pub fn flush(&self, clock: Instant) {
+        self.publish(&mut self.page.lock(), clock);
+    }
+
+    /// Shows another projection of the operation: its next life, its ending, or its state in the
+    /// store.
+    pub fn show(&self, projection: Projection) {
+        self.page.lock().projection = projection;
+        self.shown.send_replace(());
+    }
+
+    /// Shows the state in the store, unless a run of this process knows better.
+    pub fn show_stored(&self, projection: Projection) {
+        if !self.is_local() && self.projection().cursor() != projection.cursor() {
+            self.show(projection);
+        }
+    }
+
+    /// Whether a run of this process feeds it.
+    pub fn is_local(&self) -> bool {
+        self.local.load(Ordering::Acquire) == 1
+    }
+
+    /// Whether the operation is over.
+    pub fn is_over(&self) -> bool {
+        self.page.lock().projection.state().is_final()
+    }
+
+    /// How many readers it has.
+    pub fn watchers(&self) -> usize {
+        self.shown.receiver_count()
+    }
+
+    /// A reader that has seen `cursor`.
+    pub fn watch(self: &Arc<Self>, cursor: Cursor) -> Watch {
+        Watch { shown: self.shown.subscribe(), live: Arc::clone(self), cursor, over: false }
+    }
+
+    fn publish(&self, page: &mut Page, clock: Instant) {
+        page.pace.flushed(clock);
+        if page.projection.flush() {
+            self.shown.send_replace(());
+        }
+    }
+
+    fn frame(&self, from: Cursor) -> Option<Frame> {
+        let mut frames = self.frames.lock();
+        let (projection, delta) = {
+            let page = self.page.lock();
+            let to = page.projection.cursor();
+            if frames.to != Some(to) {
+                *frames = Frames { to: Some(to), from: Vec::new() };
+            }
+            if let Some((_, frame)) = frames.from.iter().find(|(cursor, _)| *cursor == from) {
+                return Some(frame.clone());
+            }
+            let delta = page.projection.since(from)?;
+            (page.projection.clone(), delta)
+        };
+        let frame = self.renderer.frame(&self.subject, &projection, &delta);
+        frames.from.push((from, frame.clone()));
+        Some(frame)
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live")
+            .field("subject", &self.subject)
+            .field("watchers", &self.watchers())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One reader: a cursor and a wake-up.
+#[derive(Debug)]
+pub struct Watch {
+    live: Arc<Live>,
+    cursor: Cursor,
+    shown: watch::Receiver<()>,
+    over: bool,
+}
+
+impl Watch {
+    /// Whether the reader has seen the ending already.
+    pub fn is_over(&self) -> bool {
+        let page = self.live.page.lock();
+        page.projection.state().is_final() && page.projection.cursor() == self.cursor
+    }
+
+    /// The next frame that the reader lacks: at once where there is one, else when something is
+    /// shown. A slow reader gets the present state, not what it missed. `None` after the ending.
+    pub async fn next(&mut self) -> Option<Frame> {
+        while !self.over {
+            self.shown.mark_unchanged();
+            if let Some(frame) = self.live.frame(self.cursor) {
+                self.cursor = frame.cursor;
+                self.over = frame.last;
+                return Some(frame);
+            }
+            self.shown.changed().await.ok()?;
+        }
+        None
+    }
+}
