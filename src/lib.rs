@@ -35,17 +35,17 @@
 
 pub mod access;
 // pub mod kinds;
-// pub mod live;
+pub mod live;
 pub mod operation;
 pub mod progress;
 pub mod projection;
-// pub mod render;
-// pub mod runner;
+pub mod render;
+pub mod runner;
 pub mod store;
 pub mod stream;
-// pub mod web;
+pub mod web;
 
 pub use access::{Channel, Grant, SecretKey, Token, Viewer};
-// pub use live::{LiveOps, LiveOpsBuilder};
+pub use live::{LiveOps, LiveOpsBuilder};
 pub use operation::{Error, Operation, OperationId, Outcome, Result, State};
 pub use progress::{Cancelled, Progress};

@@ -6,7 +6,7 @@ mod record;
 mod registry;
 
 pub use form::{Field, FieldError, FieldKind, Submitted, Upload, read_form};
-pub use outcome::{Ending, Error, Next, Outcome, Result};
+pub use outcome::{Ending, Error, Next, Outcome, Result, is_local_path};
 pub use record::{NewOperation, ParseIdError, Record, State};
 pub use registry::{Kind, Registry, RegistryError};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{Cursor, Due, Frame, Pace};
 use crate::operation::OperationId;
 use crate::progress::Update;
-use crate::projection::{Delta, Projection};
+use crate::projection::{Delta, Line, Projection};
 
 /// What a frame needs to know of an operation beside its projection; it never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,60 +56,69 @@ impl Hub {
         self.live.lock().get(&id).cloned()
     }
 
+    /// A reader of the operation, where it is live here.
+    pub fn watch(&self, id: OperationId, cursor: Cursor) -> Option<Watch> {
+        self.live.lock().get(&id).filter(|live| live.is_current()).map(|live| live.watch(cursor))
+    }
+
+    /// A reader of the operation as it stands in the store. Where it became live here meanwhile,
+    /// that goes first. What is over is not kept.
+    pub fn follow(&self, subject: Subject, projection: Projection, cursor: Cursor) -> Watch {
+        let mut all = self.live.lock();
+        if let Some(live) = all.get(&subject.id).filter(|live| live.is_current()) {
+            return live.watch(cursor);
+        }
+        let (id, over) = (subject.id, projection.state().is_final());
+        let live = Arc::new(self.live(subject, projection));
+        // Subscribed under the lock: an entry without readers would be dropped.
+        let watch = live.watch(cursor);
+        if !over {
+            all.insert(id, live);
+        }
+        watch
+    }
+
     /// A run of the operation begins here: whoever watches it waiting goes on with the run.
     pub fn begin(&self, subject: Subject, projection: Projection) -> Arc<Live> {
         let mut all = self.live.lock();
-        let live = match all.get(&subject.id) {
-            Some(live) => Arc::clone(live),
-            None => {
-                Arc::clone(all.entry(subject.id).or_insert_with(|| Arc::new(self.live(subject, &projection))))
-            }
-        };
-        live.local.store(1, Ordering::Release);
-        live.show(projection);
-        live
-    }
-
-    /// The operation as it stands in the store, for readers of this process. Where it is live here
-    /// already, that goes first. What is over is not kept.
-    pub fn follow(&self, subject: Subject, projection: Projection) -> Arc<Live> {
-        let mut all = self.live.lock();
         if let Some(live) = all.get(&subject.id) {
+            live.local.store(true, Ordering::Release);
+            live.show(projection);
             return Arc::clone(live);
         }
-        let over = projection.state().is_final();
         let id = subject.id;
-        let live = Arc::new(self.live(subject, &projection));
-        if !over {
-            all.insert(id, Arc::clone(&live));
-        }
+        let live = Arc::new(self.live(subject, projection));
+        live.local.store(true, Ordering::Release);
+        all.insert(id, Arc::clone(&live));
         live
     }
 
-    /// The operations that are watched here and run elsewhere or wait; the others of those are
-    /// forgotten when nobody watches them any more.
+    /// The run of this process is over. What is shown as over is forgotten, and kept alive by the
+    /// readers that are still behind; anything else is followed through the store from now on.
+    pub fn release(&self, live: &Arc<Live>) {
+        let mut all = self.live.lock();
+        live.local.store(false, Ordering::Release);
+        if live.is_over() && all.get(&live.subject.id).is_some_and(|present| Arc::ptr_eq(present, live)) {
+            all.remove(&live.subject.id);
+        }
+    }
+
+    /// The operations that are watched here and wait or run elsewhere. Those that nobody watches
+    /// any more are forgotten.
     pub fn followed(&self) -> Vec<Arc<Live>> {
         let mut all = self.live.lock();
         all.retain(|_, live| live.is_local() || (live.watchers() > 0 && !live.is_over()));
         all.values().filter(|live| !live.is_local()).cloned().collect()
     }
 
-    /// The run is over and shown: readers that are still behind keep it alive themselves.
-    pub fn forget(&self, live: &Arc<Live>) {
-        let mut all = self.live.lock();
-        if all.get(&live.subject.id).is_some_and(|present| Arc::ptr_eq(present, live)) {
-            all.remove(&live.subject.id);
-        }
-    }
-
-    fn live(&self, subject: Subject, projection: &Projection) -> Live {
+    fn live(&self, subject: Subject, projection: Projection) -> Live {
         Live {
             subject,
             renderer: Arc::clone(&self.renderer),
-            page: Mutex::new(Page { projection: projection.clone(), pace: Pace::new(self.throttle_hz) }),
+            page: Mutex::new(Page { projection, pace: Pace::new(self.throttle_hz), sealed: false }),
             frames: Mutex::default(),
             shown: watch::Sender::new(()),
-            local: AtomicUsize::new(0),
+            local: AtomicBool::new(false),
         }
     }
 }
@@ -125,13 +134,15 @@ pub struct Live {
     frames: Mutex<Frames>,
     /// Wakes the readers when a version is shown.
     shown: watch::Sender<()>,
-    /// 1 while a run of this process feeds it.
-    local: AtomicUsize,
+    /// A run of this process feeds it.
+    local: AtomicBool,
 }
 
 struct Page {
     projection: Projection,
     pace: Pace,
+    /// The run is over: its ending is being committed, and nothing may come before it any more.
+    sealed: bool,
 }
 
 /// Frames that lead from some cursor to `to`.
@@ -152,12 +163,17 @@ impl Live {
         self.page.lock().projection.clone()
     }
 
+    /// The newest line of its log.
+    pub fn last_line(&self) -> Option<Arc<Line>> {
+        self.page.lock().projection.log().last().cloned()
+    }
+
     /// Takes an update. `Some` is the time at which the caller has to call [`Live::flush`].
     pub fn update(&self, update: Update, now: Timestamp, clock: Instant) -> Option<Instant> {
         let mut page = self.page.lock();
         // What the viewers' next click depends on does not wait for the pace.
         let at_once = matches!(update, Update::State(_) | Update::Ended(_));
-        if !page.projection.apply(update, now) {
+        if page.sealed || !page.projection.apply(update, now) {
             return None;
         }
         let due = if at_once { Due::Now } else { page.pace.changed(clock) };
@@ -173,26 +189,54 @@ impl Live {
 
     /// Shows what changed since the last time.
     pub fn flush(&self, clock: Instant) {
-        self.publish(&mut self.page.lock(), clock);
+        let mut page = self.page.lock();
+        if !page.sealed {
+            self.publish(&mut page, clock);
+        }
+    }
+
+    /// The run is over: the page stays as it is until its ending is shown, so that the version of
+    /// the ending that is committed is the one that is shown.
+    pub fn seal(&self) {
+        self.page.lock().sealed = true;
     }
 
     /// Shows another projection of the operation: its next life, its ending, or its state in the
     /// store.
     pub fn show(&self, projection: Projection) {
-        self.page.lock().projection = projection;
+        let mut page = self.page.lock();
+        page.projection = projection;
+        page.sealed = false;
+        drop(page);
         self.shown.send_replace(());
+    }
+
+    /// The operation waits, and so many are before it now.
+    pub fn move_up(&self, before: u64, now: Timestamp, clock: Instant) {
+        let mut page = self.page.lock();
+        // A run that began meanwhile knows better.
+        if !self.is_local() && page.projection.apply(Update::Before(before), now) {
+            self.publish(&mut page, clock);
+        }
     }
 
     /// Shows the state in the store, unless a run of this process knows better.
     pub fn show_stored(&self, projection: Projection) {
-        if !self.is_local() && self.projection().cursor() != projection.cursor() {
-            self.show(projection);
+        let mut page = self.page.lock();
+        if !self.is_local() && page.projection.cursor() != projection.cursor() {
+            page.projection = projection;
+            self.shown.send_replace(());
         }
     }
 
     /// Whether a run of this process feeds it.
     pub fn is_local(&self) -> bool {
-        self.local.load(Ordering::Acquire) == 1
+        self.local.load(Ordering::Acquire)
+    }
+
+    /// Whether it goes before the store: an ending may be of an earlier attempt by now.
+    fn is_current(&self) -> bool {
+        self.is_local() || !self.is_over()
     }
 
     /// Whether the operation is over.
@@ -256,6 +300,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// What it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.live.subject
+    }
+
     /// Whether the reader has seen the ending already.
     pub fn is_over(&self) -> bool {
         let page = self.live.page.lock();

@@ -1,0 +1,89 @@
+//! The commands.
+
+mod demo;
+mod serve;
+mod token;
+mod user;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::ServeSettings;
+
+/// What stopped a command: one line for the person who typed it.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Live pages for long-running operations.
+#[derive(Debug, Parser)]
+#[command(name = "liveops", version, about)]
+pub(crate) struct Cli {
+    /// The SQLite file
+    #[arg(long, global = true, env = "LIVEOPS_DATABASE", default_value = "liveops.db")]
+    database: PathBuf,
+
+    /// Say more on stderr; twice, even more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the demo kinds on an embedded database, and print a link that signs in
+    Demo {
+        #[command(flatten)]
+        settings: Box<ServeSettings>,
+    },
+    /// Add a user
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
+    },
+    /// Print a subscription token, for following an operation with curl
+    Token {
+        /// The operation's id
+        id: String,
+        /// The user who owns it
+        #[arg(long)]
+        user: String,
+        #[command(flatten)]
+        secret: crate::config::SecretSettings,
+    },
+}
+
+impl Cli {
+    /// Writes what happens to stderr, as much as was asked for.
+    pub(crate) fn start_log(&self) {
+        let level = match self.verbose {
+            0 => "warn,liveops=info",
+            1 => "info,liveops=debug",
+            _ => "debug,liveops=trace",
+        };
+        tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(level))
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .init();
+    }
+
+    /// Runs the command.
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let runtime = tokio::runtime::Runtime::new()?;
+        let database = self.database;
+        let done = match self.command {
+            Command::Demo { settings } => runtime.block_on(demo::demo(&database, *settings)),
+            Command::User { command } => runtime.block_on(user::run(&database, command)),
+            Command::Token { id, user, secret } => runtime.block_on(token::token(&database, &id, &user, &secret)),
+        };
+        // A run that hangs must not hold the process.
+        runtime.shutdown_background();
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,270 @@
+//! [`LiveOps`]: store, hub, runner and renderer wired together, with what viewers may do.
+
+mod builder;
+mod follow;
+mod subscribe;
+
+pub use builder::{LiveOpsBuilder, StartError};
+pub use subscribe::{OpenError, Opened};
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
+use crate::operation::{Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State};
+use crate::progress::Update;
+use crate::projection::{Line, Projection};
+use crate::render::Renderer;
+use crate::runner::Runner;
+use crate::store::{CancelAnswer, RecordPage, Store, StoreError, StoreResult};
+use crate::stream::Hub;
+
+/// Rows on one page of the list.
+pub const PER_PAGE: u32 = 50;
+
+/// Live operations in an application: starts and runs them, and opens their streams.
+///
+/// Made by [`LiveOps::builder`]; cheap to clone. Its runs end when [`LiveOps::shutdown`] is called
+/// or the process ends.
+#[derive(Clone)]
+pub struct LiveOps(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    hub: Arc<Hub>,
+    runner: Runner,
+    registry: Registry,
+    renderer: Renderer,
+    secret: SecretKey,
+    keys: Keys,
+    token_ttl: Duration,
+    log_tail: usize,
+    uploads: PathBuf,
+    max_upload_bytes: u64,
+    /// The epoch of pages of operations that wait: their versions are this process's own.
+    waiting_epoch: u64,
+    changed: Arc<Notify>,
+    follower: tokio::task::AbortHandle,
+    /// Where runs live. Dropped without waiting: a run that hangs must not hold the process.
+    runtime: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
+}
+
+impl std::fmt::Debug for LiveOps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveOps").field("kinds", &self.0.registry).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.follower.abort();
+        if let Some(runtime) = self.runtime.lock().take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Why an operation was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// This process has no such kind.
+    #[error("there is no kind {0:?}")]
+    NoKind(String),
+    /// The input does not fit the kind.
+    #[error("the input does not fit the kind: {0}")]
+    Input(#[from] serde_json::Error),
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An operation's record and its page as it is now.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The durable row.
+    pub record: Record,
+    /// What its page shows.
+    pub projection: Projection,
+}
+
+impl LiveOps {
+    /// Begins to build one.
+    pub fn builder() -> LiveOpsBuilder {
+        LiveOpsBuilder::default()
+    }
+
+    /// Starts an operation for `viewer`; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`NotStarted`] says why; nothing was started then.
+    pub async fn start<O: Operation>(&self, viewer: &Viewer, operation: O) -> Result<OperationId, NotStarted> {
+        self.start_kind(viewer, O::KIND, serde_json::to_value(operation)?).await
+    }
+
+    /// Starts an operation of a kind by its name, with its input as JSON.
+    ///
+    /// # Errors
+    /// [`NotStarted`] says why; nothing was started then.
+    pub async fn start_kind(&self, viewer: &Viewer, kind: &str, input: Value) -> Result<OperationId, NotStarted> {
+        let kind = self.0.registry.get(kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
+        let title = kind.label(&input)?;
+        let id = OperationId::new();
+        let new = NewOperation { id, kind: kind.name.clone(), owner: viewer.id.clone(), title, input, previous: None };
+        self.0.store.create(new, Timestamp::now()).await?;
+        tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
+        self.0.runner.queued();
+        Ok(id)
+    }
+
+    /// The viewer's operation as it is now; none when it is not theirs or not there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn view(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<Snapshot>> {
+        let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
+        let projection = match self.running_page(id) {
+            Some(page) => page,
+            None => self.stored_page(&record).await?,
+        };
+        Ok(Some(Snapshot { record, projection }))
+    }
+
+    /// The page of an operation, where it runs in this process.
+    pub(crate) fn running_page(&self, id: OperationId) -> Option<Projection> {
+        self.0.hub.get(id).filter(|live| live.is_local()).map(|live| live.projection())
+    }
+
+    /// The viewer's record of an operation; none when it is not theirs or not there.
+    pub(crate) async fn owned(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<Record>> {
+        Ok(self.0.store.record(id).await?.filter(|record| record.owner == viewer.id))
+    }
+
+    /// A page of the viewer's operations, newest first; `page` counts from 1.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list(&self, viewer: &Viewer, page: u32) -> StoreResult<RecordPage> {
+        self.0.store.list(&viewer.id, page, PER_PAGE).await
+    }
+
+    /// Asks the viewer's operation to stop; false when it is not theirs or not there. One that is
+    /// over stays as it is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn cancel(&self, viewer: &Viewer, id: OperationId) -> StoreResult<bool> {
+        if self.owned(viewer, id).await?.is_none() {
+            return Ok(false);
+        }
+        match self.0.store.cancel(id, Timestamp::now()).await? {
+            CancelAnswer::Requested => self.0.runner.cancel(id),
+            CancelAnswer::Cancelled => self.0.changed.notify_one(),
+            CancelAnswer::Nothing => {}
+        }
+        Ok(true)
+    }
+
+    /// Puts the viewer's finished operation into the queue again; `Some(false)` when it is not over
+    /// or of a kind that is gone, `None` when it is not theirs or not there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn restart(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<bool>> {
+        let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
+        if self.0.registry.get(&record.kind).is_none() {
+            return Ok(Some(false));
+        }
+        let restarted = self.0.store.restart(id, Timestamp::now()).await?;
+        if restarted {
+            self.0.runner.queued();
+        }
+        Ok(Some(restarted))
+    }
+
+    /// A token with which `user` may open the stream of `operation` for the next while. Whoever
+    /// calls it vouches for the user: pages make it for the viewer whom they show the operation.
+    pub fn subscription_token(&self, user: &str, operation: OperationId) -> Token {
+        let ttl = i64::try_from(self.0.token_ttl.as_secs()).unwrap_or(i64::MAX);
+        self.0.keys.sign(&Grant {
+            user: user.to_owned(),
+            channels: vec![Channel::Operation(operation)],
+            expires: Timestamp::now().as_second().saturating_add(ttl),
+        })
+    }
+
+    /// Up to `limit` lines of an attempt's log from `from_seq` on; none at its end.
+    pub(crate) async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
+        const LINES: u32 = 2000;
+        self.0.store.log(id, attempt, from_seq, LINES).await
+    }
+
+    /// Waits until what an operation has logged so far is stored.
+    pub(crate) async fn settle_log(&self, id: OperationId) {
+        self.0.runner.settle_log(id).await;
+    }
+
+    /// The kinds that can be started here.
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.0.registry.iter()
+    }
+
+    /// The kind of that name.
+    pub fn kind(&self, name: &str) -> Option<&Kind> {
+        self.0.registry.get(name)
+    }
+
+    /// The renderer of pages and regions.
+    pub fn renderer(&self) -> &Renderer {
+        &self.0.renderer
+    }
+
+    pub(crate) fn secret(&self) -> &SecretKey {
+        &self.0.secret
+    }
+
+    /// The folder for uploads.
+    pub(crate) fn uploads(&self) -> &Path {
+        &self.0.uploads
+    }
+
+    /// The largest body of a form.
+    pub(crate) fn max_upload_bytes(&self) -> u64 {
+        self.0.max_upload_bytes
+    }
+
+    /// Claims nothing more, gives what runs `grace` to end, and records the rest as interrupted.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.0.runner.stop(grace).await;
+    }
+
+    /// The page of an operation that does not run in this process.
+    async fn stored_page(&self, record: &Record) -> StoreResult<Projection> {
+        if record.state == State::Waiting {
+            let mut page = self.blank_page(record, self.0.waiting_epoch);
+            page.apply(Update::Before(self.0.store.before(record.id).await?), record.created);
+            page.flush();
+            return Ok(page);
+        }
+        let stored = self.0.store.projection(record.id).await?.filter(|page| page.attempt() == record.attempt);
+        // Cancelled before it ran, or claimed a moment ago: nothing was said yet. Epoch 0 is the
+        // same in every process, since such a page never changes but by being replaced.
+        let mut page = stored.unwrap_or_else(|| self.blank_page(record, 0));
+        if record.state.is_final() && !page.state().is_final() {
+            let ending = record.ending.clone().unwrap_or_else(|| Ending::plain(record.state));
+            page.apply(Update::Ended(ending), record.finished.unwrap_or(record.created));
+            page.flush();
+        }
+        Ok(page)
+    }
+
+    fn blank_page(&self, record: &Record, epoch: u64) -> Projection {
+        let state = if record.started.is_some() { State::Running } else { State::Waiting };
+        let since = record.started.unwrap_or(record.created);
+        Projection::new(epoch, record.attempt, state, self.0.log_tail, since)
+    }
+}

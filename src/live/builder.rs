@@ -1,0 +1,189 @@
+//! The settings of a [`LiveOps`], with their defaults.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{Inner, LiveOps, follow};
+use crate::access::{Keys, SecretKey};
+use crate::operation::{Kind, Operation, Registry, RegistryError};
+use crate::render::{Addresses, Renderer};
+use crate::runner::{Runner, epoch};
+use crate::store::{Store, StoreError};
+use crate::stream::Hub;
+
+/// Builds a [`LiveOps`].
+#[derive(Default)]
+pub struct LiveOpsBuilder {
+    store: Option<Arc<dyn Store>>,
+    secret: Option<SecretKey>,
+    fallbacks: Vec<SecretKey>,
+    kinds: Vec<Kind>,
+    mount: String,
+    uploads: Option<PathBuf>,
+    max_upload_bytes: Option<u64>,
+    token_ttl: Option<Duration>,
+    throttle_hz: Option<f64>,
+    log_tail: Option<usize>,
+    workers: Option<usize>,
+}
+
+/// Why a [`LiveOps`] could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No store was given.
+    #[error("no store: call .store(…)")]
+    NoStore,
+    /// No secret key was given.
+    #[error("no secret key: call .secret_key(…) with at least 32 random bytes")]
+    NoSecret,
+    /// A kind cannot be registered.
+    #[error(transparent)]
+    Kind(#[from] RegistryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Threads could not be started.
+    #[error("the runtime of the runs could not be started: {0}")]
+    Runtime(#[source] std::io::Error),
+}
+
+impl LiveOpsBuilder {
+    /// Where operations last. Needed.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// The key that signs tokens. Needed.
+    pub fn secret_key(mut self, secret: SecretKey) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
+    /// Older keys whose tokens are still accepted.
+    pub fn secret_key_fallbacks(mut self, fallbacks: Vec<SecretKey>) -> Self {
+        self.fallbacks = fallbacks;
+        self
+    }
+
+    /// Can run operations of this type.
+    pub fn operation<O: Operation>(self) -> Self {
+        self.kind(Kind::of::<O>())
+    }
+
+    /// Can run operations of this kind.
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kinds.push(kind);
+        self
+    }
+
+    /// The path below which the router will be nested, such as `/live`; the root by default.
+    pub fn mount(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.mount);
+        self
+    }
+
+    /// The folder for uploads, `uploads` by default; made when it is missing.
+    pub fn uploads(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.uploads = Some(folder.into());
+        self
+    }
+
+    /// The largest form body; 100 MiB by default.
+    pub fn max_upload_bytes(mut self, bytes: u64) -> Self {
+        self.max_upload_bytes = Some(bytes);
+        self
+    }
+
+    /// How long a subscription token opens streams; 300 s by default.
+    pub fn token_ttl(mut self, ttl: Duration) -> Self {
+        self.token_ttl = Some(ttl);
+        self
+    }
+
+    /// Most flushes a second of one operation; 10 by default, which also stands for what is not
+    /// positive.
+    pub fn throttle_hz(mut self, hertz: f64) -> Self {
+        self.throttle_hz = Some(hertz).filter(|hertz| *hertz > 0.0 && hertz.is_finite());
+        self
+    }
+
+    /// Log lines kept on a page; 200 by default.
+    pub fn log_tail(mut self, lines: usize) -> Self {
+        self.log_tail = Some(lines);
+        self
+    }
+
+    /// Operations that run at once; the number of processors, at least 4, by default.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Marks what dead processes left, and begins to run what waits. To be called within a tokio
+    /// runtime; runs get one of their own.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is missing or failed.
+    pub async fn start(self) -> Result<LiveOps, StartError> {
+        let store = self.store.ok_or(StartError::NoStore)?;
+        let secret = self.secret.ok_or(StartError::NoSecret)?;
+        let mut registry = Registry::default();
+        for kind in self.kinds {
+            registry.add(kind)?;
+        }
+        let renderer = Renderer::new(Addresses::new(&self.mount));
+        let hub = Arc::new(Hub::new(Arc::new(renderer.clone()), self.throttle_hz.unwrap_or(10.0)));
+        let log_tail = self.log_tail.unwrap_or(200).max(1);
+        let processors = std::thread::available_parallelism().map_or(4, usize::from);
+        let workers = self.workers.unwrap_or(processors.max(4)).max(1);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("liveops-runs")
+            .worker_threads(processors.min(4))
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let changed = Arc::new(Notify::new());
+        let runner = Runner::new(
+            Arc::clone(&store),
+            Arc::clone(&hub),
+            registry.clone(),
+            workers,
+            log_tail,
+            runtime.handle().clone(),
+            Arc::clone(&changed),
+        );
+        runner.recover().await?;
+        let live = LiveOps(Arc::new_cyclic(|inner| Inner {
+            follower: tokio::spawn(follow::follow(inner.clone(), Arc::clone(&changed))).abort_handle(),
+            keys: Keys::new(&secret, &self.fallbacks),
+            secret,
+            store,
+            hub,
+            runner,
+            registry,
+            renderer,
+            token_ttl: self.token_ttl.unwrap_or(Duration::from_secs(300)),
+            log_tail,
+            uploads: self.uploads.unwrap_or_else(|| PathBuf::from("uploads")),
+            max_upload_bytes: self.max_upload_bytes.unwrap_or(100 * 1024 * 1024),
+            waiting_epoch: epoch(),
+            changed,
+            runtime: parking_lot::Mutex::new(Some(runtime)),
+        }));
+        live.0.runner.start();
+        Ok(live)
+    }
+}
+
+impl std::fmt::Debug for LiveOpsBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveOpsBuilder")
+            .field("kinds", &self.kinds)
+            .field("mount", &self.mount)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! Opening a stream: the one place where a token is checked, once.
+
+use jiff::Timestamp;
+
+use super::LiveOps;
+use crate::access::{Channel, Viewer};
+use crate::store::StoreError;
+use crate::stream::{Cursor, Subject, Watch};
+
+/// A stream that may be read.
+#[derive(Debug)]
+pub enum Opened {
+    /// The reader has seen the ending already.
+    Over,
+    /// What it lacks comes from here.
+    Stream(Watch),
+}
+
+/// Why a stream was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The token is malformed, forged, expired, somebody else's or for something else. Which of
+    /// these is told to nobody.
+    #[error("the token does not open this stream")]
+    Refused,
+    /// The token is for several channels and none was named.
+    #[error("the token is for several channels: name one with channel=…")]
+    ChannelNeeded,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl LiveOps {
+    /// Opens the stream that `token` grants to `viewer`, from `cursor` on: signature, expiry, user,
+    /// channel and the operation's present owner are checked here, and never again.
+    ///
+    /// # Errors
+    /// [`OpenError`] says why not.
+    pub async fn open(
+        &self,
+        viewer: &Viewer,
+        token: &str,
+        channel: Option<&str>,
+        cursor: Cursor,
+    ) -> Result<Opened, OpenError> {
+        let grant = self.0.keys.verify(token, Timestamp::now()).map_err(|_| OpenError::Refused)?;
+        if grant.user != viewer.id {
+            return Err(OpenError::Refused);
+        }
+        let channel = match (channel, grant.channels.as_slice()) {
+            (Some(named), covered) => covered.iter().find(|channel| channel.to_string() == named),
+            (None, [only]) => Some(only),
+            (None, []) => None,
+            (None, _) => return Err(OpenError::ChannelNeeded),
+        };
+        let Some(Channel::Operation(id)) = channel else {
+            return Err(OpenError::Refused);
+        };
+        let watch = match self.0.hub.watch(*id, cursor) {
+            Some(watch) => watch,
+            None => {
+                let Some(record) = self.0.store.record(*id).await? else {
+                    return Err(OpenError::Refused);
+                };
+                let page = self.stored_page(&record).await?;
+                let subject = Subject { id: record.id, kind: record.kind, owner: record.owner };
+                self.0.hub.follow(subject, page, cursor)
+            }
+        };
+        if watch.subject().owner != viewer.id {
+            return Err(OpenError::Refused);
+        }
+        Ok(if watch.is_over() { Opened::Over } else { Opened::Stream(watch) })
+    }
+}

@@ -1,0 +1,344 @@
+//! From data to HTML: templates that always escape, one for each page and region.
+
+mod addresses;
+mod filters;
+
+pub use addresses::Addresses;
+
+use std::sync::Arc;
+
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, Error, State as TemplateState, context};
+
+use crate::operation::Record;
+use crate::projection::{Delta, Line, Projection, Region};
+use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, Subject, Swap};
+
+macro_rules! embedded {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../templates/", $name)))),*]
+    };
+}
+
+const TEMPLATES: [(&str, &str); 20] = embedded![
+    "base.html",
+    "catalogue.html",
+    "error.html",
+    "form.html",
+    "live.html",
+    "login.html",
+    "login_link.html",
+    "macros.html",
+    "operation.html",
+    "operations.html",
+    "regions/controls.html",
+    "regions/extra.html",
+    "regions/log_line.html",
+    "regions/log_lines.html",
+    "regions/log_more.html",
+    "regions/progress.html",
+    "regions/result.html",
+    "regions/row.html",
+    "regions/stages.html",
+    "regions/status.html",
+];
+
+/// What a page's template could not be turned into.
+#[derive(Debug, thiserror::Error)]
+#[error("template {name:?} failed to render: {source}")]
+pub struct RenderError {
+    name: String,
+    source: Error,
+}
+
+/// Renders pages and regions.
+#[derive(Clone)]
+pub struct Renderer {
+    templates: Arc<Environment<'static>>,
+    addresses: Addresses,
+}
+
+impl std::fmt::Debug for Renderer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renderer").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// What belongs to the one viewer of a page, and therefore never to a fragment.
+#[derive(Debug, Clone, Default)]
+pub struct Personal {
+    /// The subscription token; none once the operation is over.
+    pub token: Option<String>,
+    /// The CSRF token of the viewer's session.
+    pub csrf: String,
+    /// What the owner is called.
+    pub owner_name: String,
+    /// The title of the operation's kind.
+    pub kind_title: String,
+}
+
+impl Renderer {
+    /// A renderer with the embedded templates, for operations below `addresses`.
+    ///
+    /// # Panics
+    /// When an embedded template does not parse, which a test rules out.
+    pub fn new(addresses: Addresses) -> Self {
+        let mut templates = Environment::new();
+        // Whatever a template is called, what it makes is HTML.
+        templates.set_auto_escape_callback(|_| AutoEscape::Html);
+        templates.set_formatter(filters::escape_visibly);
+        templates.add_filter("grouped", filters::grouped);
+        templates.add_filter("duration", filters::duration);
+        templates.add_filter("when", filters::when);
+        templates.add_function("live_operation", live_operation);
+        for (name, source) in TEMPLATES {
+            templates.add_template(name, source).expect("the embedded templates parse");
+        }
+        Self { templates: Arc::new(templates), addresses }
+    }
+
+    /// The addresses that pages link to.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Renders a whole page.
+    ///
+    /// # Errors
+    /// When its template fails, which is the template's fault and not the viewer's.
+    pub fn page(&self, name: &str, context: Value) -> Result<String, RenderError> {
+        self.templates
+            .get_template(name)
+            .and_then(|template| template.render(context))
+            .map_err(|source| RenderError { name: name.to_owned(), source })
+    }
+
+    /// What `live_operation(op)` and a page's own text need of one operation.
+    pub fn operation(&self, record: &Record, projection: &Projection, personal: &Personal) -> Value {
+        let subject = Subject { id: record.id, kind: record.kind.clone(), owner: record.owner.clone() };
+        let regions: Vec<(String, Value)> = Region::ALL
+            .into_iter()
+            .map(|region| {
+                let html = self.region(region, &subject, projection, projection.log().lines(), &personal.csrf);
+                (region.name().replace('-', "_"), Value::from_safe_string(html))
+            })
+            .collect();
+        let at = &self.addresses;
+        let (id, state) = (record.id, projection.state());
+        let ending = projection.ending();
+        context! {
+            id => id.to_string(),
+            kind => &*record.kind,
+            kind_title => &*personal.kind_title,
+            title => &*record.title,
+            owner => &*personal.owner_name,
+            state => state.as_str(),
+            word => state.word(),
+            final => state.is_final(),
+            attempt => projection.attempt(),
+            channel => crate::access::Channel::Operation(id).to_string(),
+            token => personal.token.as_deref(),
+            stream_url => at.stream(),
+            page_url => at.operation(id),
+            list_url => at.operations(),
+            log_url => at.log(id),
+            log_tail => projection.log().limit(),
+            next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
+            redirect => ending.and_then(|ending| ending.redirect.clone()),
+            created => record.created.to_string(),
+            started => record.started.map(|time| time.to_string()),
+            finished => record.finished.map(|time| time.to_string()),
+            reference => id.reference(),
+            regions => Value::from_pairs(regions),
+        }
+    }
+
+    /// One row of the list of operations.
+    pub fn row(&self, record: &Record, projection: Option<&Projection>, kind_title: &str) -> Value {
+        let state = projection.map_or(record.state, Projection::state);
+        let ending = projection.and_then(Projection::ending).map(AsRef::as_ref).or(record.ending.as_ref());
+        let summary = match ending.and_then(|ending| ending.message.as_ref()) {
+            Some(message) => Some(message.as_str().to_owned()),
+            None if state.is_final() => None,
+            None => projection.map(|projection| projection.status().text.as_str().to_owned()),
+        };
+        let percent = projection.filter(|_| !state.is_final()).and_then(Projection::overall_percent);
+        let took = record.started.zip(record.finished).map(|(from, to)| to.duration_since(from).as_secs_f64());
+        context! {
+            id => record.id.to_string(),
+            element => format!("op-{}-row", record.id),
+            title => &*record.title,
+            kind_title => kind_title,
+            state => state.as_str(),
+            word => state.word(),
+            url => self.addresses.operation(record.id),
+            percent => percent.map(whole),
+            summary => summary,
+            created => record.created.to_string(),
+            took_seconds => took.filter(|_| state.is_final()),
+        }
+    }
+
+    /// One region as its whole element. What fails to render says so in its place: an empty box
+    /// would look like a quiet operation.
+    fn region<'a>(
+        &self,
+        region: Region,
+        subject: &Subject,
+        projection: &Projection,
+        lines: impl Iterator<Item = &'a Arc<Line>>,
+        csrf: &str,
+    ) -> String {
+        let element = format!("op-{}", subject.id);
+        let name = format!("regions/{}.html", region.name().replace('-', "_"));
+        let context = self.region_context(region, &element, subject, projection, lines, csrf);
+        self.page(&name, context).unwrap_or_else(|error| {
+            tracing::error!(operation = %subject.id, region = region.name(), %error, "a region failed to render");
+            format!(
+                "<div id=\"{element}-{}\" class=\"liveop-broken\">This part of the page could not be shown. \
+                 The server's log says why.</div>",
+                region.name()
+            )
+        })
+    }
+
+    fn region_context<'a>(
+        &self,
+        region: Region,
+        element: &str,
+        subject: &Subject,
+        projection: &Projection,
+        lines: impl Iterator<Item = &'a Arc<Line>>,
+        csrf: &str,
+    ) -> Value {
+        let at = &self.addresses;
+        let (id, state) = (subject.id, projection.state());
+        let base = context! { id => element, state => state.as_str() };
+        let own = match region {
+            Region::Stages => {
+                let stages: Vec<_> = projection.stages().iter().map(|stage| Value::from(Serde(stage))).collect();
+                context! { stages }
+            }
+            Region::Status => {
+                let status = projection.status();
+                context! {
+                    word => state.word(),
+                    text => Some(status.text.as_str()).filter(|text| !text.is_empty()),
+                    level => status.level.as_str(),
+                    before => projection.before(),
+                    took_seconds => projection.elapsed_seconds().filter(|_| state.is_final()),
+                }
+            }
+            Region::Progress => {
+                let bar = projection.bar();
+                let seconds = projection.count_seconds();
+                context! {
+                    active => !state.is_final(),
+                    percent => projection.overall_percent().map(whole),
+                    label => bar.label().map(|label| label.as_str()),
+                    unit => bar.unit().map(|unit| unit.as_str()),
+                    done => bar.done(),
+                    total => bar.total(),
+                    rate => bar.rate(seconds).map(readable),
+                    seconds_left => bar.seconds_left(seconds).map(f64::ceil),
+                    elapsed_seconds => projection.elapsed_seconds().map(f64::floor),
+                }
+            }
+            Region::LogMore => {
+                let log = projection.log();
+                context! { total => log.total(), hidden => log.hidden(), url => at.log(id) }
+            }
+            Region::LogLines => {
+                let lines: Vec<_> = lines.map(|line| line_context(line)).collect();
+                context! { lines }
+            }
+            Region::Result => {
+                let ending = projection.ending();
+                context! {
+                    error => ending.and_then(|ending| ending.message.as_ref()).map(|message| message.as_str()),
+                    result => ending.and_then(|ending| ending.result.as_ref()).map(|result| Value::from(Serde(result))),
+                    redirect => ending.and_then(|ending| ending.redirect.as_ref()),
+                    next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
+                    reference => id.reference(),
+                    new_url => at.new_operation(&subject.kind),
+                }
+            }
+            Region::Extra => Value::UNDEFINED,
+            Region::Controls => context! {
+                csrf => csrf,
+                cancel_url => (!state.is_final()).then(|| at.cancel(id)),
+                restart_url => state.is_final().then(|| at.restart(id)),
+            },
+        };
+        context! { ..own, ..base }
+    }
+
+    fn log_line(&self, element: &str, line: &Line) -> String {
+        let context = context! { id => element, line => line_context(line) };
+        self.page("regions/log_line.html", context).unwrap_or_else(|error| {
+            tracing::error!(%error, "a log line failed to render");
+            format!("<div id=\"{element}-log-{}\">This line could not be shown.</div>", line.seq)
+        })
+    }
+}
+
+impl FrameRenderer for Renderer {
+    fn frame(&self, subject: &Subject, projection: &Projection, delta: &Delta) -> Frame {
+        let id = subject.id;
+        let element = format!("op-{id}");
+        let mut frame = FrameBuilder::default();
+        if delta.state {
+            frame.state(id, projection.state());
+        }
+        for region in &delta.regions {
+            frame.fragment(&Fragment {
+                id: format!("{element}-{}", region.name()),
+                swap: Swap::Outer,
+                // Shared by all viewers, so there is no CSRF token in it.
+                html: self.region(*region, subject, projection, projection.published_lines(), ""),
+            });
+        }
+        if !delta.append.is_empty() {
+            frame.fragment(&Fragment {
+                id: format!("{element}-{}", Region::LogLines.name()),
+                swap: Swap::Append,
+                html: delta.append.iter().map(|line| self.log_line(&element, line)).collect(),
+            });
+        }
+        if let Some(ending) = projection.ending() {
+            if let Some(next) = ending.next {
+                frame.chain(id, next, &self.addresses.operation(next));
+            }
+            frame.end(id, ending.state, &self.addresses.operation(id), ending.redirect.as_deref());
+        }
+        frame.finish(delta.to)
+    }
+}
+
+/// `live_operation(op)`: the container of an operation's page.
+fn live_operation(state: &mut TemplateState, op: Value) -> Result<Value, Error> {
+    let regions = op.get_attr("regions")?;
+    let html = state.env().get_template("live.html")?.render(context! { op, regions })?;
+    Ok(Value::from_safe_string(html))
+}
+
+fn line_context(line: &Line) -> Value {
+    context! {
+        seq => line.seq,
+        time => line.at.strftime("%H:%M:%S").to_string(),
+        at => line.at.to_string(),
+        level => line.level.as_str(),
+        text => line.text.as_str(),
+    }
+}
+
+/// A percentage without its fraction: 100 only when it is.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+fn whole(percent: f64) -> u8 {
+    percent.clamp(0.0, 100.0) as u8
+}
+
+/// A rate with as many digits as mean something.
+fn readable(rate: f64) -> f64 {
+    if rate >= 10.0 { rate.round() } else { (rate * 10.0).round() / 10.0 }
+}

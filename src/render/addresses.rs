@@ -1,0 +1,56 @@
+//! Where things are, for links in pages and fragments.
+
+use crate::operation::OperationId;
+
+/// The addresses of operations below the path where they are mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    mount: String,
+}
+
+impl Addresses {
+    /// Addresses below `mount`: empty, or a path such as `/live`.
+    pub fn new(mount: &str) -> Self {
+        Self { mount: mount.trim_end_matches('/').to_owned() }
+    }
+
+    /// Where a path of ours is: `/assets/x`, say.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.mount)
+    }
+
+    /// The list of the viewer's operations.
+    pub fn operations(&self) -> String {
+        self.at("/operations")
+    }
+
+    /// An operation's page.
+    pub fn operation(&self, id: OperationId) -> String {
+        format!("{}/operations/{id}", self.mount)
+    }
+
+    /// Where its cancel form goes.
+    pub fn cancel(&self, id: OperationId) -> String {
+        format!("{}/operations/{id}/cancel", self.mount)
+    }
+
+    /// Where its restart form goes.
+    pub fn restart(&self, id: OperationId) -> String {
+        format!("{}/operations/{id}/restart", self.mount)
+    }
+
+    /// Its whole log.
+    pub fn log(&self, id: OperationId) -> String {
+        format!("{}/operations/{id}/log", self.mount)
+    }
+
+    /// The form of a kind.
+    pub fn new_operation(&self, kind: &str) -> String {
+        format!("{}/operations/new/{kind}", self.mount)
+    }
+
+    /// The streams.
+    pub fn stream(&self) -> String {
+        self.at("/stream")
+    }
+}

@@ -1,0 +1,367 @@
+//! Who runs: claims what waits, gives each run a thread, catches whatever it does, ends it once.
+
+mod conclude;
+mod run;
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::operation::{Ending, OperationId, Record, Registry, State};
+use crate::progress::{Cancel, Progress, Text, Update};
+use crate::projection::Projection;
+use crate::store::{Finish, Lease, Store, StoreError, StoreResult};
+use crate::stream::{Hub, Subject};
+use conclude::{Conclusion, conclude};
+use run::Run;
+
+/// How long the queue is left alone when nobody says that something waits: another process may
+/// have put it there.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often dead processes and requests to stop from other processes are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long a commit that failed is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long endings that are being committed may take when the process ends.
+const LAST_COMMITS: Duration = Duration::from_secs(5);
+
+const NOT_SAVED: &str = "The server could not save what this did: its storage is full or broken. Tell whoever \
+     runs the server, and try again later.";
+const INTERRUPTED: &str = "The server stopped while this was running.";
+
+/// Runs operations of this process's kinds, `workers` at once.
+#[derive(Clone)]
+pub struct Runner(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    hub: Arc<Hub>,
+    registry: Registry,
+    log_tail: usize,
+    /// Where runs drive their futures; never the web's runtime, since runs may block.
+    runtime: Handle,
+    places: Arc<Semaphore>,
+    /// Something waits.
+    queued: Notify,
+    /// The state of some operation changed in the store.
+    changed: Arc<Notify>,
+    /// Guards which runs are under way here.
+    runs: Mutex<HashMap<OperationId, Arc<Run>>>,
+    /// A run is over.
+    ended: Notify,
+    stopping: CancellationToken,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("runs", &self.0.runs.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// A runner whose runs and tasks live on `runtime`. `changed` is notified when a record changed.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        hub: Arc<Hub>,
+        registry: Registry,
+        workers: usize,
+        log_tail: usize,
+        runtime: Handle,
+        changed: Arc<Notify>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            hub,
+            registry,
+            log_tail,
+            runtime,
+            places: Arc::new(Semaphore::new(workers)),
+            queued: Notify::new(),
+            changed,
+            runs: Mutex::default(),
+            ended: Notify::new(),
+            stopping: CancellationToken::new(),
+        }))
+    }
+
+    /// Begins to claim and to sweep.
+    pub(crate) fn start(&self) {
+        let inner = &self.0;
+        inner.runtime.spawn(Arc::clone(inner).claim_loop());
+        inner.runtime.spawn(Arc::clone(inner).sweep_loop());
+    }
+
+    /// Something waits in the queue.
+    pub(crate) fn queued(&self) {
+        self.0.queued.notify_one();
+    }
+
+    /// Asks the run to stop, where it is one of this process.
+    pub(crate) fn cancel(&self, id: OperationId) {
+        let run = self.0.runs.lock().get(&id).cloned();
+        if let Some(run) = run {
+            run.request_cancel();
+        }
+    }
+
+    /// Waits until every line that the run has logged so far is stored.
+    pub(crate) async fn settle_log(&self, id: OperationId) {
+        let run = self.0.runs.lock().get(&id).cloned();
+        if let Some(run) = run {
+            run.settle_log().await;
+        }
+    }
+
+    /// Marks what dead processes left as interrupted.
+    ///
+    /// # Errors
+    /// When the store fails; calling again goes on where it stopped.
+    pub(crate) async fn recover(&self) -> StoreResult<usize> {
+        self.0.recover().await
+    }
+
+    /// Claims nothing more, gives the runs `grace` to end, and records those that did not as
+    /// interrupted. The threads of these go with the process.
+    pub async fn stop(&self, grace: Duration) {
+        let inner = &self.0;
+        inner.stopping.cancel();
+        if tokio::time::timeout(grace, inner.all_ended()).await.is_ok() {
+            return;
+        }
+        let left: Vec<_> = inner.runs.lock().values().cloned().collect();
+        for run in left {
+            tracing::warn!(operation = %run.lease().operation, "interrupted: the grace is over");
+            inner.end(&run, Conclusion::plain(interrupted())).await;
+        }
+        // Some may have been about to end by themselves.
+        let _ = tokio::time::timeout(LAST_COMMITS, inner.all_ended()).await;
+    }
+}
+
+impl Inner {
+    async fn claim_loop(self: Arc<Self>) {
+        let kinds: Vec<String> = self.registry.iter().map(|kind| kind.name.clone()).collect();
+        loop {
+            let place = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                place = Arc::clone(&self.places).acquire_owned() => place,
+            };
+            let Ok(place) = place else { return };
+            let record = loop {
+                let queued = self.queued.notified();
+                if self.stopping.is_cancelled() {
+                    return;
+                }
+                match self.store.claim(&kinds, Timestamp::now()).await {
+                    Ok(Some(record)) => break record,
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(%error, "the queue could not be read"),
+                }
+                tokio::select! {
+                    () = queued => {}
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                    () = self.stopping.cancelled() => return,
+                }
+            };
+            self.begin(record, place);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Gives a claimed operation its thread.
+    fn begin(self: &Arc<Self>, record: Record, place: OwnedSemaphorePermit) {
+        let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
+        let subject = Subject { id: record.id, kind: record.kind.clone(), owner: record.owner.clone() };
+        let now = Timestamp::now();
+        let projection = Projection::new(epoch(), record.attempt, State::Running, self.log_tail, now);
+        let live = self.hub.begin(subject, projection);
+        let run = Arc::new(Run::new(lease, live, record.owner.clone()));
+        self.runs.lock().insert(record.id, Arc::clone(&run));
+        self.runtime.spawn(Arc::clone(&run).keep(Arc::clone(&self.store)));
+        tracing::info!(operation = %record.id, kind = record.kind, attempt = record.attempt, "running");
+
+        let inner = Arc::clone(self);
+        let thread = std::thread::Builder::new().name(format!("run-{}", record.id.reference()));
+        let spawned = thread.spawn({
+            let run = Arc::clone(&run);
+            move || {
+                let conclusion = inner.work(record, &run);
+                inner.runtime.block_on(inner.end(&run, conclusion));
+                drop(place);
+            }
+        });
+        if let Err(error) = spawned {
+            let inner = Arc::clone(self);
+            self.runtime.spawn(async move {
+                inner.end(&run, Conclusion::failed(format!("no thread could be started: {error}"))).await;
+            });
+        }
+    }
+
+    /// Runs the operation on the present thread, whatever happens in it.
+    fn work(&self, record: Record, run: &Arc<Run>) -> Conclusion {
+        let Some(kind) = self.registry.get(&record.kind) else {
+            return Conclusion::failed(format!("this process has no kind {:?}", record.kind));
+        };
+        let cancel: Cancel = run.cancel().clone();
+        let progress = Progress::new(Arc::clone(run) as _, cancel.clone());
+        let work = AssertUnwindSafe(|| self.runtime.block_on(kind.run(record.input, progress)));
+        match catch_unwind(work) {
+            Ok(result) => conclude(result, &cancel, record.id, run.owner()),
+            Err(panic) => Conclusion::failed(format!("panicked: {}", panic_text(&*panic))),
+        }
+    }
+
+    /// Commits the ending and then shows it. While the store cannot take it, the page says so from
+    /// memory and the commit is tried again.
+    async fn end(&self, run: &Arc<Run>, conclusion: Conclusion) {
+        if !run.close().await {
+            return;
+        }
+        let Conclusion { mut ending, detail, mut next } = conclusion;
+        if let Some(detail) = &detail {
+            tracing::error!(operation = %run.lease().operation, detail, "failed");
+        }
+        let (id, at) = (run.lease().operation, Timestamp::now());
+        let (mut lines, _) = run.take_unsaved();
+        if run.lost_lines() {
+            (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());
+        }
+        let mut tries = 0;
+        loop {
+            let projection = run.ended_page(ending.clone(), at);
+            let finish = Finish {
+                projection: projection.clone(),
+                ending: ending.clone(),
+                detail: detail.clone(),
+                next: next.clone(),
+                at,
+            };
+            match self.store.finish(run.lease(), lines.clone(), finish).await {
+                Ok(()) => {
+                    run.live().show(projection);
+                    tracing::info!(operation = %id, state = %ending.state, "ended");
+                    break;
+                }
+                Err(StoreError::Fenced { .. }) => {
+                    tracing::warn!(operation = %id, "ended, but another claim has it; nothing was written");
+                    if let Ok(Some(projection)) = self.store.projection(id).await {
+                        run.live().show(projection);
+                    }
+                    break;
+                }
+                Err(error) => {
+                    if tries == 0 {
+                        tracing::error!(operation = %id, %error, "the ending could not be stored; trying on");
+                        (ending, next) = (Ending::failed(NOT_SAVED), None);
+                        run.live().show(run.ended_page(ending.clone(), at));
+                    }
+                    tries += 1;
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = self.stopping.cancelled() => break,
+                    }
+                }
+            }
+        }
+        self.hub.release(run.live());
+        self.runs.lock().remove(&id);
+        self.ended.notify_waiters();
+        self.queued.notify_one();
+        self.changed.notify_one();
+    }
+
+    async fn all_ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.runs.lock().is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    async fn sweep_loop(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP) => {}
+                () = self.stopping.cancelled() => return,
+            }
+            match self.store.cancel_requests().await {
+                Ok(ids) => {
+                    for id in ids {
+                        let run = self.runs.lock().get(&id).cloned();
+                        if let Some(run) = run {
+                            run.request_cancel();
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "requests to stop could not be read"),
+            }
+            if let Err(error) = self.recover().await {
+                tracing::warn!(%error, "what dead processes left could not be marked");
+            }
+        }
+    }
+
+    async fn recover(&self) -> StoreResult<usize> {
+        let orphans = self.store.orphans().await?;
+        let mut marked = 0;
+        for (record, projection) in orphans {
+            let at = Timestamp::now();
+            let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
+            let ending = interrupted();
+            let started = record.started.unwrap_or(at);
+            let mut projection = projection
+                .unwrap_or_else(|| Projection::new(0, record.attempt, State::Running, self.log_tail, started))
+                .reborn(epoch());
+            projection.apply(Update::Ended(ending.clone()), at);
+            projection.flush();
+            let finish = Finish { projection, ending, detail: Some("its process died".into()), next: None, at };
+            match self.store.finish(lease, Vec::new(), finish).await {
+                Ok(()) => {
+                    tracing::warn!(operation = %record.id, "interrupted: its process died");
+                    marked += 1;
+                }
+                // Another process marked it first.
+                Err(StoreError::Fenced { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if marked > 0 {
+            self.changed.notify_one();
+        }
+        Ok(marked)
+    }
+}
+
+/// A number that no other life of a page has.
+pub(crate) fn epoch() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}
+
+fn interrupted() -> Ending {
+    Ending { message: Some(Text::new(INTERRUPTED)), ..Ending::plain(State::Interrupted) }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("with something that is no text")
+}
+
+/// The present moment for pacing.
+fn clock() -> Instant {
+    Instant::now()
+}

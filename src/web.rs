@@ -1,0 +1,99 @@
+//! Every address over HTTP, on one page.
+
+mod assets;
+mod body;
+mod commands;
+mod csrf;
+mod error;
+mod headers;
+mod identify;
+mod login;
+mod pages;
+mod session;
+mod stream;
+mod upload;
+
+pub use identify::{Identify, IdentifyError};
+pub use session::Sessions;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tokio_util::sync::CancellationToken;
+use tower_cookies::CookieManagerLayer;
+
+use crate::live::LiveOps;
+use crate::store::Accounts;
+use assets::Assets;
+use csrf::Csrf;
+
+/// What the handlers share.
+struct App {
+    live: LiveOps,
+    identify: Box<dyn Identify>,
+    csrf: Csrf,
+    assets: Assets,
+    shutdown: CancellationToken,
+}
+
+/// How the web side is set up.
+#[derive(Debug, Clone, Default)]
+pub struct WebOptions {
+    /// What users type to get here, where a proxy stands in front: `https://ops.example.com`.
+    pub public_url: Option<String>,
+    /// Ends the open streams when it is cancelled; their readers come back by themselves.
+    pub shutdown: CancellationToken,
+}
+
+/// The operations, their streams and the assets, for viewers whom `identify` knows: to be nested
+/// where [`LiveOpsBuilder::mount`](crate::LiveOpsBuilder::mount) says.
+pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> Router {
+    let app = App::new(live, Box::new(identify), options);
+    operations(&app).merge(assets_of(&app)).fallback(error::not_found).layer(from_fn_with_state(app, error::dress))
+}
+
+/// The whole site of the binary: [`router`] with sign-in and the catalogue.
+pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) -> Router {
+    let sessions = Sessions::new(accounts, options.public_url.as_deref());
+    let app = App::new(live, Box::new(sessions.clone()), options);
+    let login = login::Login { app: Arc::clone(&app), sessions };
+    Router::new()
+        .route("/", get(pages::catalogue))
+        .route("/logout", post(login::logout).with_state(login.clone()))
+        .layer(from_fn_with_state(Arc::clone(&app), identify::require_viewer))
+        .with_state(Arc::clone(&app))
+        .merge(operations(&app))
+        .route("/login", get(login::form).post(login::sign_in).with_state(login.clone()))
+        .route("/login/link/{secret}", get(login::link).post(login::follow_link).with_state(login))
+        .merge(assets_of(&app))
+        .fallback(error::not_found)
+        .layer(from_fn_with_state(app, error::dress))
+        .layer(CookieManagerLayer::new())
+        .layer(from_fn(headers::protect))
+}
+
+fn operations(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/operations", get(pages::list))
+        .route("/operations/new/{kind}", get(pages::form).post(commands::start))
+        .route("/operations/{id}", get(pages::operation))
+        .route("/operations/{id}/cancel", post(commands::cancel))
+        .route("/operations/{id}/restart", post(commands::restart))
+        .route("/operations/{id}/log", get(pages::log))
+        .route("/stream", get(stream::open).head(stream::no_head))
+        .layer(from_fn_with_state(Arc::clone(app), identify::require_viewer))
+        .with_state(Arc::clone(app))
+}
+
+fn assets_of(app: &Arc<App>) -> Router {
+    Router::new().route("/assets/{name}", get(assets::serve)).with_state(Arc::clone(app))
+}
+
+impl App {
+    fn new(live: LiveOps, identify: Box<dyn Identify>, options: &WebOptions) -> Arc<Self> {
+        let csrf = Csrf::new(live.secret(), options.public_url.as_deref());
+        Arc::new(Self { live, identify, csrf, assets: Assets::default(), shutdown: options.shutdown.clone() })
+    }
+}

@@ -1,0 +1,66 @@
+//! Shim and stylesheet, under names that change with their content.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::error::Refusal;
+
+/// An asset of the binary.
+struct Asset {
+    name: String,
+    content: &'static str,
+    media_type: &'static str,
+}
+
+/// The assets that pages refer to.
+pub(super) struct Assets {
+    css: Asset,
+    js: Asset,
+}
+
+impl Default for Assets {
+    fn default() -> Self {
+        Self {
+            css: Asset::new("css", include_str!("../../assets/liveops.css"), "text/css; charset=utf-8"),
+            js: Asset::new("js", include_str!("../../assets/liveops.js"), "text/javascript; charset=utf-8"),
+        }
+    }
+}
+
+impl Assets {
+    /// The path of the stylesheet below the mount.
+    pub(super) fn css(&self) -> String {
+        format!("/assets/{}", self.css.name)
+    }
+
+    /// The path of the shim below the mount.
+    pub(super) fn js(&self) -> String {
+        format!("/assets/{}", self.js.name)
+    }
+}
+
+impl Asset {
+    fn new(extension: &str, content: &'static str, media_type: &'static str) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, content.as_bytes());
+        let hash = digest.as_ref()[..8].iter().fold(String::new(), |mut hash, byte| {
+            let _ = write!(hash, "{byte:02x}");
+            hash
+        });
+        Self { name: format!("liveops.{hash}.{extension}"), content, media_type }
+    }
+}
+
+pub(super) async fn serve(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let assets = &app.assets;
+    let asset = [&assets.css, &assets.js].into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+    ];
+    Ok((headers, asset.content).into_response())
+}

@@ -1,0 +1,245 @@
+//! Reading the body of a form: token first, files to the disk, nothing larger than allowed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use axum::body::BodyDataStream;
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use tokio_stream::StreamExt as _;
+
+use super::csrf::{self, Csrf};
+use super::error::Refusal;
+use super::upload::Receiving;
+use crate::access::Viewer;
+use crate::operation::{Field, FieldKind, Submitted};
+
+/// Most text of a form, files aside: it is held in memory.
+const MOST_TEXT: usize = 1024 * 1024;
+/// Most parts of a form.
+const MOST_PARTS: usize = 200;
+/// So much of a body that is too large is read on, so that its sender hears the answer.
+const READ_ON: usize = 1024 * 1024;
+
+/// What was submitted by somebody whose token was right.
+#[derive(Default)]
+pub(super) struct Posted {
+    pub(super) values: BTreeMap<String, Submitted>,
+    pub(super) files: Vec<Receiving>,
+}
+
+impl Posted {
+    /// The text of a field.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        match self.values.get(name) {
+            Some(Submitted::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// How a body is to be read.
+pub(super) struct Reading<'a> {
+    /// Whether a token is right for whoever sent the form.
+    pub(super) genuine: &'a (dyn Fn(&str) -> bool + Sync),
+    /// The fields that may hold files.
+    pub(super) fields: &'a [Field],
+    /// Where files go.
+    pub(super) uploads: &'a Path,
+    /// The largest body, in bytes.
+    pub(super) limit: u64,
+}
+
+/// Reads a command's form, which holds nothing but the token.
+pub(super) async fn read_command(csrf: &Csrf, viewer: &Viewer, request: Request) -> Result<(), Refusal> {
+    csrf.check_source(request.headers())?;
+    let genuine = |token: &str| csrf.is_of(token, viewer);
+    if csrf::header_token(request.headers()).is_some_and(genuine) {
+        return Ok(());
+    }
+    let reading = Reading { genuine: &genuine, fields: &[], uploads: Path::new(""), limit: MOST_TEXT as u64 };
+    reading.read(request).await.map(|_| ())
+}
+
+impl Reading<'_> {
+    /// Reads the body. The token is looked at before anything else of it counts.
+    pub(super) async fn read(&self, request: Request) -> Result<Posted, Refusal> {
+        let (parts, body) = request.into_parts();
+        let mut stream = body.into_data_stream();
+        let posted = self.read_stream(&parts.headers, &mut stream).await;
+        if matches!(posted, Err(Refusal::TooLarge(_))) {
+            read_on(&mut stream).await;
+        }
+        posted
+    }
+
+    async fn read_stream(&self, headers: &HeaderMap, stream: &mut BodyDataStream) -> Result<Posted, Refusal> {
+        let trusted = match csrf::header_token(headers) {
+            Some(token) if (self.genuine)(token) => true,
+            Some(_) => return Err(Refusal::ForeignForm),
+            None => false,
+        };
+        let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let essence = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        match essence.as_str() {
+            "application/x-www-form-urlencoded" => self.read_urlencoded(trusted, stream).await,
+            "multipart/form-data" => self.read_multipart(trusted, media_type, announced, stream).await,
+            _ if trusted => Err(Refusal::WrongType),
+            // Its token cannot be looked for.
+            _ => Err(Refusal::ForeignForm),
+        }
+    }
+
+    async fn read_urlencoded(&self, trusted: bool, stream: &mut BodyDataStream) -> Result<Posted, Refusal> {
+        let most = usize::try_from(self.limit).unwrap_or(usize::MAX).min(MOST_TEXT);
+        let mut body = BytesMut::new();
+        let mut too_large = false;
+        while let Some(chunk) = stream.next().await {
+            body.extend_from_slice(&chunk.map_err(|_| cut_off())?);
+            if body.len() > most {
+                too_large = true;
+                break;
+            }
+        }
+        let pairs = || form_urlencoded::parse(&body).take(MOST_PARTS);
+        let token = pairs().find(|(name, _)| name == csrf::FIELD);
+        if !trusted && !token.is_some_and(|(_, token)| (self.genuine)(&token)) {
+            return Err(Refusal::ForeignForm);
+        }
+        if too_large {
+            return Err(self.too_large());
+        }
+        let mut posted = Posted::default();
+        for (name, value) in pairs() {
+            posted.values.entry(name.into_owned()).or_insert_with(|| Submitted::Text(value.into_owned()));
+        }
+        Ok(posted)
+    }
+
+    async fn read_multipart(
+        &self,
+        mut trusted: bool,
+        media_type: &str,
+        announced: Option<u64>,
+        stream: &mut BodyDataStream,
+    ) -> Result<Posted, Refusal> {
+        let boundary = multer::parse_boundary(media_type).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let mut seen = 0u64;
+        let limit = self.limit;
+        let limited = stream.map(move |chunk| {
+            let chunk: Bytes = chunk.map_err(|_| BodyError::CutOff)?;
+            seen += chunk.len() as u64;
+            if seen > limit { Err(BodyError::TooLarge) } else { Ok(chunk) }
+        });
+        let mut parts = multer::Multipart::new(limited, boundary);
+        let mut posted = Posted::default();
+        let mut text_bytes = 0;
+        for _ in 0..MOST_PARTS {
+            if trusted && announced.is_some_and(|announced| announced > limit) {
+                return Err(self.too_large());
+            }
+            let Some(mut part) = parts.next_field().await.map_err(|error| self.broken(&error))? else {
+                return if trusted { Ok(posted) } else { Err(Refusal::ForeignForm) };
+            };
+            let name = part.name().unwrap_or("").to_owned();
+            let is_file = self.fields.iter().any(|field| {
+                field.name == name && matches!(field.kind, FieldKind::File { .. })
+            });
+            if is_file && trusted {
+                self.receive(&name, &mut part, &mut posted).await?;
+                continue;
+            }
+            let stored = (trusted && part.file_name().is_none()) || name == csrf::FIELD;
+            let mut text = BytesMut::new();
+            while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
+                if stored {
+                    text_bytes += chunk.len();
+                    text.extend_from_slice(&chunk);
+                }
+                if text_bytes > MOST_TEXT {
+                    return Err(self.too_large());
+                }
+            }
+            if !stored {
+                continue;
+            }
+            let Ok(text) = String::from_utf8(text.to_vec()) else {
+                return Err(Refusal::Malformed(format!("the field {name:?} is not UTF-8")));
+            };
+            if name == csrf::FIELD && !trusted {
+                if !(self.genuine)(&text) {
+                    return Err(Refusal::ForeignForm);
+                }
+                trusted = true;
+            }
+            posted.values.entry(name).or_insert(Submitted::Text(text));
+        }
+        Err(Refusal::Malformed(format!("it has more than {MOST_PARTS} parts")))
+    }
+
+    async fn receive(&self, name: &str, part: &mut multer::Field<'_>, posted: &mut Posted) -> Result<(), Refusal> {
+        let failed = |error: std::io::Error| {
+            tracing::error!(%error, "an upload could not be stored");
+            Refusal::Unavailable
+        };
+        let file_name = part.file_name().unwrap_or("").to_owned();
+        let mut receiving: Option<Receiving> = None;
+        while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
+            if receiving.is_none() {
+                receiving = Some(Receiving::create(self.uploads, &file_name).await.map_err(failed)?);
+            }
+            if let Some(receiving) = &mut receiving {
+                receiving.write(&chunk).await.map_err(failed)?;
+            }
+        }
+        // Browsers send an empty part without a name for a field in which no file was chosen.
+        if receiving.is_none() && !file_name.is_empty() {
+            receiving = Some(Receiving::create(self.uploads, &file_name).await.map_err(failed)?);
+        }
+        if let Some(mut receiving) = receiving {
+            let upload = receiving.complete().await.map_err(failed)?;
+            posted.values.entry(name.to_owned()).or_insert(Submitted::File(upload));
+            posted.files.push(receiving);
+        }
+        Ok(())
+    }
+
+    fn broken(&self, error: &multer::Error) -> Refusal {
+        match error {
+            multer::Error::StreamReadFailed(source) => match source.downcast_ref() {
+                Some(BodyError::TooLarge) => self.too_large(),
+                _ => cut_off(),
+            },
+            other => Refusal::Malformed(other.to_string()),
+        }
+    }
+
+    fn too_large(&self) -> Refusal {
+        let bytes = self.limit;
+        Refusal::TooLarge(if bytes >= 1024 * 1024 { format!("{} MiB", bytes / 1024 / 1024) } else { format!("{bytes} bytes") })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BodyError {
+    #[error("the body is too large")]
+    TooLarge,
+    #[error("the body was cut off")]
+    CutOff,
+}
+
+fn cut_off() -> Refusal {
+    Refusal::Malformed("it was cut off".to_owned())
+}
+
+async fn read_on(stream: &mut BodyDataStream) {
+    let mut read = 0;
+    while read < READ_ON {
+        match stream.next().await {
+            Some(Ok(chunk)) => read += chunk.len(),
+            _ => return,
+        }
+    }
+}

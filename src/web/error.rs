@@ -1,0 +1,117 @@
+//! Every refusal: its status, and what its page says to do next. Statuses are chosen here only.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use minijinja::context;
+
+use super::App;
+use super::pages::layout;
+use crate::access::Viewer;
+use crate::render::RenderError;
+use crate::store::StoreError;
+
+/// Why a request was not answered as it wished.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("There is nothing at this address, or it is not yours to see.")]
+    NotFound,
+    #[error("This form did not come from our page, or it is from an earlier sign-in. Open the page again and send it from there.")]
+    ForeignForm,
+    #[error("This link was used already or is too old. Ask for a new one, or sign in with your password.")]
+    DeadLink,
+    #[error("What was sent cannot be read: {0}. Open the form again and send it from there.")]
+    Malformed(String),
+    #[error("What was sent is larger than the {0} that are taken here. Choose a smaller file.")]
+    TooLarge(String),
+    #[error("Forms are taken as application/x-www-form-urlencoded or multipart/form-data only.")]
+    WrongType,
+    #[error("This operation is not over, or cannot be run again. Look at its page.")]
+    NotOver,
+    #[error("The server cannot store anything or look anything up right now. Nothing was done. Try again in a minute.")]
+    Unavailable,
+    #[error("Something went wrong on the server. Its log has the details. Go back and try again.")]
+    Internal,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::ForeignForm => StatusCode::FORBIDDEN,
+            Self::DeadLink => StatusCode::GONE,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotOver => StatusCode::CONFLICT,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed a request");
+        Self::Unavailable
+    }
+}
+
+impl From<RenderError> for Refusal {
+    fn from(error: RenderError) -> Self {
+        tracing::error!(%error, "a page failed to render");
+        Self::Internal
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), format!("{self}\n")).into_response();
+        if self == Self::Unavailable {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+pub(super) async fn not_found() -> Refusal {
+    Refusal::NotFound
+}
+
+/// Gives refusals their page in the site's layout.
+pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let head = request.method() == Method::HEAD;
+    let response = next.run(request).await;
+    let status = response.status();
+    let message = match response.extensions().get::<Refusal>() {
+        Some(refusal) => refusal.to_string(),
+        None if status == StatusCode::METHOD_NOT_ALLOWED => {
+            "This address does not take this kind of request. Go back and use the page's own buttons.".to_owned()
+        }
+        None => return response,
+    };
+    let viewer = response.extensions().get::<Viewer>().cloned();
+    let at = app.live.renderer().addresses();
+    let page = app.live.renderer().page(
+        "error.html",
+        context! {
+            status => status.as_u16(),
+            title => status.canonical_reason(),
+            message => message,
+            links => [context! { url => at.operations(), label => "Your operations" }],
+            ..layout(&app, viewer.as_ref(), "")
+        },
+    );
+    let Ok(page) = page else { return response };
+    // The refusal's own headers, such as Allow and Retry-After, stay.
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    let body = if head { Body::empty() } else { Body::from(page) };
+    Response::from_parts(parts, body)
+}

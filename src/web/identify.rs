@@ -1,0 +1,75 @@
+//! Who asks: the host's sessions behind one trait.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::App;
+use super::error::Refusal;
+use crate::access::Viewer;
+
+/// The viewer could not be looked up: the database is down, say.
+pub type IdentifyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Says who makes a request. Every page, command and stream of operations asks it, and belongs to
+/// whomever it names: the whole of access rests on the answer, so it has to come from a session
+/// that the server itself can vouch for, never from what the request merely claims.
+#[async_trait]
+pub trait Identify: Send + Sync + 'static {
+    /// The signed-in viewer, if there is one.
+    ///
+    /// # Errors
+    /// When that could not be found out; the request then gets 503.
+    async fn identify(&self, parts: &Parts) -> Result<Option<Viewer>, IdentifyError>;
+
+    /// Where people sign in and come back to `next`; without it they get 401.
+    fn sign_in(&self, next: &str) -> Option<String> {
+        let _ = next;
+        None
+    }
+}
+
+/// Lets signed-in viewers pass, and sends others to sign in; what a script asked for, and streams,
+/// get 401 instead.
+pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let viewer = match app.identify.identify(&parts).await {
+        Ok(viewer) => viewer,
+        Err(error) => {
+            tracing::error!(error, "the viewer could not be identified");
+            return Refusal::Unavailable.into_response();
+        }
+    };
+    let Some(viewer) = viewer else { return signed_out(&app, &parts) };
+    let mut request = Request::from_parts(parts, body);
+    request.extensions_mut().insert(viewer.clone());
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(viewer);
+    response
+}
+
+fn signed_out(app: &App, parts: &Parts) -> Response {
+    let streams = app.live.renderer().addresses().stream();
+    let path = parts.uri.path();
+    if !is_scripted(parts) && path != streams && path != "/stream" {
+        // Whoever posted a command comes back to its page, since the command cannot be repeated.
+        let page = match parts.method {
+            Method::GET | Method::HEAD => parts.uri.path_and_query().map_or(path, |whole| whole.as_str()),
+            _ => path.strip_suffix("/cancel").or_else(|| path.strip_suffix("/restart")).unwrap_or(path),
+        };
+        if let Some(address) = app.identify.sign_in(page) {
+            return Redirect::to(&address).into_response();
+        }
+    }
+    (StatusCode::UNAUTHORIZED, "signed out\n").into_response()
+}
+
+/// Whether our script asked, which wants statuses rather than pages to go to.
+pub(super) fn is_scripted(parts: &Parts) -> bool {
+    parts.headers.get("x-liveops").is_some_and(|value| value == "1")
+}

@@ -1,0 +1,151 @@
+//! Signing in and out of the binary.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{FromRef, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use minijinja::context;
+use serde::Deserialize;
+use tower_cookies::Cookies;
+
+use super::App;
+use super::body::{Posted, Reading, read_command};
+use super::error::Refusal;
+use super::pages::layout;
+use super::session::Sessions;
+use crate::access::{Password, Viewer, verify_password};
+use crate::operation::is_local_path;
+use crate::store::Digest;
+
+/// What the sign-in pages share.
+#[derive(Clone)]
+pub(super) struct Login {
+    pub(super) app: Arc<App>,
+    pub(super) sessions: Sessions,
+}
+
+impl FromRef<Login> for Arc<App> {
+    fn from_ref(login: &Login) -> Self {
+        Arc::clone(&login.app)
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct NextQuery {
+    next: Option<String>,
+}
+
+/// The form for name and password.
+pub(super) async fn form(
+    State(login): State<Login>,
+    cookies: Cookies,
+    Query(query): Query<NextQuery>,
+) -> Result<Html<String>, Refusal> {
+    let next = query.next.filter(|next| is_local_path(next)).unwrap_or_default();
+    login.render_form(&cookies, &next, "", None)
+}
+
+/// Checks name and password, and begins a session.
+pub(super) async fn sign_in(
+    State(login): State<Login>,
+    cookies: Cookies,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let posted = login.read(&cookies, request).await?;
+    let name = posted.text("username").unwrap_or("");
+    let next = posted.text("next").filter(|next| is_local_path(next)).unwrap_or("");
+    let password = Password::new(posted.text("password").unwrap_or(""));
+    let user = login.sessions.accounts().user_by_name(name).await?;
+    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+    let right = tokio::task::spawn_blocking(move || verify_password(&password, hash.as_deref()))
+        .await
+        .map_err(|_| Refusal::Internal)?;
+    let Some(user) = user.filter(|_| right) else {
+        let wrong = "This name and password do not go together.";
+        let page = login.render_form(&cookies, next, name, Some(wrong))?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    };
+    login.sessions.end(&cookies).await?;
+    let (secret, digest, expires) = Sessions::fresh();
+    login.sessions.accounts().open_session(digest, &user.id, expires).await?;
+    login.sessions.hand_out(&cookies, secret);
+    tracing::info!(user = user.id, "signed in");
+    Ok(Redirect::to(if next.is_empty() { "/" } else { next }).into_response())
+}
+
+/// The button behind a login link: mail and chat scanners follow links, but press no buttons.
+pub(super) async fn link(
+    State(login): State<Login>,
+    cookies: Cookies,
+    Path(secret): Path<String>,
+) -> Result<Html<String>, Refusal> {
+    let csrf = login.app.csrf.visit_token(&login.sessions.begin_visit(&cookies));
+    let action = format!("/login/link/{}", link_secret(&secret)?);
+    let context = context! { csrf, action, ..layout(&login.app, None, "") };
+    Ok(Html(login.app.live.renderer().page("login_link.html", context)?))
+}
+
+/// Uses the link up and begins a session.
+pub(super) async fn follow_link(
+    State(login): State<Login>,
+    cookies: Cookies,
+    Path(secret): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let link = Digest::of(link_secret(&secret)?);
+    login.read(&cookies, request).await?;
+    let (secret, digest, expires) = Sessions::fresh();
+    let now = jiff::Timestamp::now();
+    if !login.sessions.accounts().use_login_link(link, digest, expires, now).await? {
+        return Err(Refusal::DeadLink);
+    }
+    login.sessions.end(&cookies).await?;
+    login.sessions.hand_out(&cookies, secret);
+    Ok(Redirect::to("/").into_response())
+}
+
+/// Ends the session, here and in the browser.
+pub(super) async fn logout(
+    State(login): State<Login>,
+    Extension(viewer): Extension<Viewer>,
+    cookies: Cookies,
+    request: Request,
+) -> Result<Response, Refusal> {
+    read_command(&login.app.csrf, &viewer, request).await?;
+    login.sessions.end(&cookies).await?;
+    tracing::info!(user = viewer.id, "signed out");
+    Ok(Redirect::to("/login").into_response())
+}
+
+impl Login {
+    fn render_form(
+        &self,
+        cookies: &Cookies,
+        next: &str,
+        username: &str,
+        error: Option<&str>,
+    ) -> Result<Html<String>, Refusal> {
+        let csrf = self.app.csrf.visit_token(&self.sessions.begin_visit(cookies));
+        let context = context! { csrf, action => "/login", next, username, error, ..layout(&self.app, None, "") };
+        Ok(Html(self.app.live.renderer().page("login.html", context)?))
+    }
+
+    /// A form of somebody who has no session yet; its token is bound to a cookie that the form set.
+    async fn read(&self, cookies: &Cookies, request: Request) -> Result<Posted, Refusal> {
+        const LIMIT: u64 = 64 * 1024;
+        self.app.csrf.check_source(request.headers())?;
+        let visit = self.sessions.visit(cookies);
+        let genuine =
+            |token: &str| visit.as_deref().is_some_and(|visit| self.app.csrf.is_of_visit(token, visit));
+        let uploads = self.app.live.uploads();
+        Reading { genuine: &genuine, fields: &[], uploads, limit: LIMIT }.read(request).await
+    }
+}
+
+/// Only what one of our secrets can look like.
+fn link_secret(secret: &str) -> Result<&str, Refusal> {
+    let ours = secret.len() == 43 && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if ours { Ok(secret) } else { Err(Refusal::NotFound) }
+}

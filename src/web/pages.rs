@@ -1,0 +1,212 @@
+//! What people look at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use minijinja::context;
+use minijinja::value::{Serde, Value};
+use serde::Deserialize;
+
+use super::App;
+use super::body::Posted;
+use super::commands::owned;
+use super::error::Refusal;
+use crate::access::Viewer;
+use crate::live::Snapshot;
+use crate::operation::{FieldError, FieldKind, Kind};
+use crate::progress::Level;
+use crate::projection::Line;
+use crate::render::Personal;
+
+/// What the layout of every page needs.
+pub(super) fn layout(app: &App, viewer: Option<&Viewer>, nav: &str) -> Value {
+    let at = app.live.renderer().addresses();
+    context! {
+        site => context! {
+            css => at.at(&app.assets.css()),
+            js => at.at(&app.assets.js()),
+            home => at.at("/"),
+            operations => at.operations(),
+            login => at.at("/login"),
+            logout => at.at("/logout"),
+        },
+        viewer => viewer.map(|viewer| context! { name => &*viewer.name }),
+        csrf => viewer.map(|viewer| app.csrf.token(viewer)).unwrap_or_default(),
+        nav => nav,
+    }
+}
+
+/// The kinds that can be started.
+pub(super) async fn catalogue(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+) -> Result<Html<String>, Refusal> {
+    let renderer = app.live.renderer();
+    let kinds: Vec<_> = app.live.kinds().map(|kind| about(&app, kind)).collect();
+    Ok(Html(renderer.page("catalogue.html", context! { kinds, ..layout(&app, Some(&viewer), "new") })?))
+}
+
+fn about(app: &App, kind: &Kind) -> Value {
+    context! {
+        name => &*kind.name,
+        title => &*kind.title,
+        description => &*kind.description,
+        url => app.live.renderer().addresses().new_operation(&kind.name),
+    }
+}
+
+/// A kind's form, as it is shown first or again.
+pub(super) struct FormPage<'a> {
+    pub(super) kind: &'a Kind,
+    /// What was typed, where it is shown again.
+    pub(super) values: Option<&'a Posted>,
+    pub(super) errors: &'a [FieldError],
+    pub(super) general: Option<String>,
+}
+
+pub(super) async fn form(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+    Path(kind): Path<String>,
+) -> Result<Html<String>, Refusal> {
+    let kind = app.live.kind(&kind).ok_or(Refusal::NotFound)?;
+    render_form(&app, &viewer, &FormPage { kind, values: None, errors: &[], general: None })
+}
+
+pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Result<Html<String>, Refusal> {
+    let mut multipart = false;
+    let fields: Vec<_> = page
+        .kind
+        .fields
+        .iter()
+        .map(|field| {
+            let is_file = matches!(field.kind, FieldKind::File { .. });
+            multipart |= is_file;
+            let value = match page.values {
+                None => field.default.as_str(),
+                // A file has to be chosen again: browsers take no value for it.
+                Some(_) if is_file => "",
+                Some(posted) => posted.text(field.name).unwrap_or(""),
+            };
+            let error = page.errors.iter().find(|error| error.field == field.name).map(|error| &error.message);
+            context! { value => value, error => error, ..Value::from(Serde(field)) }
+        })
+        .collect();
+    let context = context! {
+        kind => about(app, page.kind),
+        action => app.live.renderer().addresses().new_operation(&page.kind.name),
+        multipart => multipart,
+        fields => fields,
+        error => page.general.as_deref(),
+        ..layout(app, Some(viewer), "new")
+    };
+    Ok(Html(app.live.renderer().page("form.html", context)?))
+}
+
+/// One operation's page.
+pub(super) async fn operation(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+    Path(id): Path<String>,
+) -> Result<Html<String>, Refusal> {
+    let id = id.parse().map_err(|_| Refusal::NotFound)?;
+    let Snapshot { record, projection } = app.live.view(&viewer, id).await?.ok_or(Refusal::NotFound)?;
+    let over = projection.state().is_final();
+    let personal = Personal {
+        token: (!over).then(|| app.live.subscription_token(&viewer.id, id).as_str().to_owned()),
+        csrf: app.csrf.token(&viewer),
+        owner_name: viewer.name.clone(),
+        kind_title: app.live.kind(&record.kind).map_or_else(|| record.kind.clone(), |kind| kind.title.clone()),
+    };
+    let op = app.live.renderer().operation(&record, &projection, &personal);
+    let context = context! { op, ..layout(&app, Some(&viewer), "operations") };
+    Ok(Html(app.live.renderer().page("operation.html", context)?))
+}
+
+/// The viewer's operations.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Html<String>, Refusal> {
+    let page = query.get("page").and_then(|page| page.parse().ok()).filter(|page| *page > 0).unwrap_or(1u32);
+    let records = app.live.list(&viewer, page).await?;
+    let renderer = app.live.renderer();
+    let rows: Vec<_> = records
+        .records
+        .iter()
+        .map(|record| {
+            let title = app.live.kind(&record.kind).map_or(record.kind.as_str(), |kind| kind.title.as_str());
+            renderer.row(record, app.live.running_page(record.id).as_ref(), title)
+        })
+        .collect();
+    let at = |page: u32| format!("{}?page={page}", renderer.addresses().operations());
+    let context = context! {
+        rows => rows,
+        newer_url => (page > 1).then(|| at(page - 1)),
+        older_url => records.more.then(|| at(page.saturating_add(1))),
+        ..layout(&app, Some(&viewer), "operations")
+    };
+    Ok(Html(renderer.page("operations.html", context)?))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LogQuery {
+    attempt: Option<String>,
+    format: Option<String>,
+}
+
+/// The whole log of one attempt as text, read from the store bit by bit.
+pub(super) async fn log(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+    Path(id): Path<String>,
+    Query(query): Query<LogQuery>,
+) -> Result<Response, Refusal> {
+    let id = owned(&app, &viewer, &id).await?;
+    let latest = app.live.owned(&viewer, id).await?.ok_or(Refusal::NotFound)?.attempt;
+    let attempt = match &query.attempt {
+        None => latest,
+        Some(text) => text.parse().ok().filter(|n| (1..=latest).contains(n)).ok_or(Refusal::NotFound)?,
+    };
+    let full = query.format.as_deref() == Some("full");
+    app.live.settle_log(id).await;
+    let live = app.live.clone();
+    let body = async_stream::stream! {
+        let mut next = 1;
+        loop {
+            match live.log(id, attempt, next).await {
+                Ok(lines) => {
+                    let Some(last) = lines.last() else { break };
+                    next = last.seq + 1;
+                    yield Ok(Bytes::from(lines.iter().map(|line| as_text(line, full)).collect::<String>()));
+                }
+                Err(error) => {
+                    // The connection breaks, so that a part is not taken for the whole.
+                    yield Err(error);
+                    break;
+                }
+            }
+        }
+    };
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(body)).into_response())
+}
+
+fn as_text(line: &Line, full: bool) -> String {
+    let text = line.text.as_str();
+    if !full {
+        return format!("{text}\n");
+    }
+    let level = match line.level {
+        Level::Info => "info   ",
+        Level::Success => "success",
+        Level::Warning => "warning",
+        Level::Error => "error  ",
+    };
+    format!("{} {level} {text}\n", line.at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+}

@@ -1,0 +1,107 @@
+//! The binary's own sessions: a random cookie, of which the database has the digest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::request::Parts;
+use jiff::Timestamp;
+use tower_cookies::cookie::SameSite;
+use tower_cookies::{Cookie, Cookies};
+
+use super::identify::{Identify, IdentifyError};
+use crate::access::{Viewer, random_text};
+use crate::store::{Accounts, Digest, StoreResult};
+
+/// How long a session lasts.
+const LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// The sessions of people who signed in to the binary.
+#[derive(Clone)]
+pub struct Sessions {
+    accounts: Arc<dyn Accounts>,
+    /// People come by https, so cookies never travel otherwise.
+    secure: bool,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions").field("secure", &self.secure).finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// Sessions of these accounts; `public_url` decides whether cookies are `Secure`.
+    pub fn new(accounts: Arc<dyn Accounts>, public_url: Option<&str>) -> Self {
+        Self { accounts, secure: public_url.is_some_and(|url| url.starts_with("https://")) }
+    }
+
+    pub(super) fn accounts(&self) -> &dyn Accounts {
+        &*self.accounts
+    }
+
+    /// A new session's secret, its digest and when it ends.
+    pub(super) fn fresh() -> (String, Digest, Timestamp) {
+        let secret = random_text();
+        let digest = Digest::of(&secret);
+        (secret, digest, Timestamp::now() + LIFE)
+    }
+
+    /// Gives the browser its session.
+    pub(super) fn hand_out(&self, cookies: &Cookies, secret: String) {
+        cookies.add(self.cookie(self.name("liveops_session"), secret));
+    }
+
+    /// Ends the session of a request, in the database and in the browser.
+    pub(super) async fn end(&self, cookies: &Cookies) -> StoreResult<()> {
+        if let Some(cookie) = cookies.get(&self.name("liveops_session")) {
+            self.accounts.close_session(Digest::of(cookie.value())).await?;
+            cookies.remove(self.cookie(self.name("liveops_session"), String::new()));
+        }
+        Ok(())
+    }
+
+    /// What the CSRF token of the login form is bound to, before there is a session.
+    pub(super) fn visit(&self, cookies: &Cookies) -> Option<String> {
+        cookies.get(&self.name("liveops_login")).map(|cookie| cookie.value().to_owned())
+    }
+
+    /// The same, begun where there is none.
+    pub(super) fn begin_visit(&self, cookies: &Cookies) -> String {
+        self.visit(cookies).unwrap_or_else(|| {
+            let visit = random_text();
+            cookies.add(self.cookie(self.name("liveops_login"), visit.clone()));
+            visit
+        })
+    }
+
+    fn name(&self, name: &str) -> String {
+        // The prefix makes browsers refuse the cookie from another host or without TLS.
+        if self.secure { format!("__Host-{name}") } else { name.to_owned() }
+    }
+
+    fn cookie(&self, name: String, value: String) -> Cookie<'static> {
+        Cookie::build((name, value)).path("/").http_only(true).same_site(SameSite::Lax).secure(self.secure).build()
+    }
+}
+
+#[async_trait]
+impl Identify for Sessions {
+    async fn identify(&self, parts: &Parts) -> Result<Option<Viewer>, IdentifyError> {
+        let cookie = parts.extensions.get::<Cookies>().and_then(|cookies| cookies.get(&self.name("liveops_session")));
+        let Some(cookie) = cookie else { return Ok(None) };
+        let user = self.accounts.session_user(Digest::of(cookie.value()), Timestamp::now()).await?;
+        Ok(user.map(|user| Viewer {
+            id: user.id,
+            name: user.name,
+            groups: user.groups,
+            superuser: user.superuser,
+            session: cookie.value().to_owned(),
+        }))
+    }
+
+    fn sign_in(&self, next: &str) -> Option<String> {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        Some(format!("/login?{query}"))
+    }
+}

@@ -1,0 +1,90 @@
+//! `GET /stream`: one channel as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use super::error::Refusal;
+use crate::access::Viewer;
+use crate::live::{OpenError, Opened};
+use crate::stream::{Cursor, Watch};
+
+/// A quiet stream says so this often; the contract allows 15 s.
+const PING: Duration = Duration::from_secs(12);
+
+#[derive(Deserialize)]
+pub(super) struct StreamQuery {
+    #[serde(default)]
+    token: String,
+    channel: Option<String>,
+    last_event_id: Option<String>,
+}
+
+/// Opens a stream for the viewer.
+pub(super) async fn open(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+    query: Result<Query<StreamQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(Query(query)) = query else { return refused() };
+    let header_cursor = headers.get("last-event-id").map(|value| value.to_str().unwrap_or(""));
+    let cursor = header_cursor.or(query.last_event_id.as_deref()).map_or(Cursor::START, Cursor::parse);
+    match app.live.open(&viewer, &query.token, query.channel.as_deref(), cursor).await {
+        Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Opened::Stream(watch)) => respond(watch, app.shutdown.clone()),
+        Err(OpenError::Refused) => refused(),
+        Err(error @ OpenError::ChannelNeeded) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        Err(OpenError::Store(error)) => Refusal::from(error).into_response(),
+    }
+}
+
+/// The same for every reason, so that nothing is learned from it.
+fn refused() -> Response {
+    (StatusCode::FORBIDDEN, "refused\n").into_response()
+}
+
+/// A stream without its body would be none.
+pub(super) async fn no_head() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response()
+}
+
+fn respond(watch: Watch, shutdown: CancellationToken) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, Body::from_stream(events(watch, shutdown))).into_response()
+}
+
+/// Sends what the reader lacks, and waits; until the ending is sent, the reader is gone or the
+/// server stops.
+fn events(mut watch: Watch, shutdown: CancellationToken) -> impl tokio_stream::Stream<Item = Result<Bytes, Infallible>> {
+    async_stream::stream! {
+        // Spread, so that the readers of a server that restarts do not all come back at once.
+        let spread = uuid::Uuid::new_v4().as_u64_pair().0 % 2000;
+        yield Ok(Bytes::from(format!("retry: {}\n\n", 1000 + spread)));
+        loop {
+            tokio::select! {
+                frame = watch.next() => match frame {
+                    Some(frame) => yield Ok(frame.bytes),
+                    None => break,
+                },
+                () = tokio::time::sleep(PING) => yield Ok(Bytes::from_static(b"event: ping\ndata: {}\n\n")),
+                () = shutdown.cancelled() => break,
+            }
+        }
+    }
+}
