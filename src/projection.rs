@@ -97,6 +97,8 @@ pub struct Projection {
     ending: Option<Arc<Ending>>,
     started: Option<Timestamp>,
     updated: Timestamp,
+    /// When the progress region last changed: the moment that its times are of.
+    measured: Timestamp,
 }
 
 /// What a reader at some version lacks.
@@ -132,6 +134,7 @@ impl Projection {
             ending: None,
             started: (state != State::Waiting).then_some(now),
             updated: now,
+            measured: now,
         }
     }
 
@@ -141,6 +144,15 @@ impl Projection {
             return false;
         }
         self.updated = self.updated.max(now);
+        let changed = self.change(update, now);
+        // The time that it takes goes on, whatever is said.
+        if changed && seconds_between(self.measured, self.updated) >= 1.0 {
+            self.touch(Region::Progress);
+        }
+        changed
+    }
+
+    fn change(&mut self, update: Update, now: Timestamp) -> bool {
         match update {
             Update::Status { level, text } => {
                 let status = Status { level, text };
@@ -287,14 +299,14 @@ impl Projection {
         self.ending.as_ref()
     }
 
-    /// Seconds from the beginning of the attempt to the latest update.
+    /// Seconds from the beginning of the attempt to when its progress last changed.
     pub fn elapsed_seconds(&self) -> Option<f64> {
-        self.started.map(|started| seconds_between(started, self.updated))
+        self.started.map(|started| seconds_between(started, self.measured))
     }
 
-    /// Seconds from the beginning of the present count to the latest update.
+    /// Seconds from the beginning of the present count to when its progress last changed.
     pub fn count_seconds(&self) -> f64 {
-        seconds_between(self.bar.since(), self.updated)
+        seconds_between(self.bar.since(), self.measured)
     }
 
     /// The whole work done, 0 to 100, where it is known.
@@ -307,6 +319,9 @@ impl Projection {
 
     fn touch(&mut self, region: Region) {
         self.changed[region as usize] = self.version + 1;
+        if region == Region::Progress {
+            self.measured = self.updated;
+        }
     }
 
     fn enter_state(&mut self, state: State) {
