@@ -81,7 +81,12 @@ impl Client {
                             line.1 = html;
                             self.doubled += 1;
                         }
-                        None => self.page.lines.push((seq, html)),
+                        None => {
+                            // A reader that is further behind than the tail gets it anew instead.
+                            let newest = self.page.lines.last().map_or(seq - 1, |line| line.0);
+                            assert_eq!(newest + 1, seq, "lines are missing before this one");
+                            self.page.lines.push((seq, html));
+                        }
                     }
                 }
             }
