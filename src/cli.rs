@@ -80,7 +80,9 @@ impl Cli {
         let done = match self.command {
             Command::Demo { settings } => runtime.block_on(demo::demo(&database, *settings)),
             Command::User { command } => runtime.block_on(user::run(&database, command)),
-            Command::Token { id, user, secret } => runtime.block_on(token::token(&database, &id, &user, &secret)),
+            Command::Token { id, user, secret } => {
+                runtime.block_on(token::token(&database, &id, &user, &secret))
+            }
         };
         // A run that hangs must not hold the process.
         runtime.shutdown_background();

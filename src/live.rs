@@ -102,7 +102,11 @@ impl LiveOps {
     ///
     /// # Errors
     /// [`NotStarted`] says why; nothing was started then.
-    pub async fn start<O: Operation>(&self, viewer: &Viewer, operation: O) -> Result<OperationId, NotStarted> {
+    pub async fn start<O: Operation>(
+        &self,
+        viewer: &Viewer,
+        operation: O,
+    ) -> Result<OperationId, NotStarted> {
         self.start_kind(viewer, O::KIND, serde_json::to_value(operation)?).await
     }
 
@@ -110,11 +114,23 @@ impl LiveOps {
     ///
     /// # Errors
     /// [`NotStarted`] says why; nothing was started then.
-    pub async fn start_kind(&self, viewer: &Viewer, kind: &str, input: Value) -> Result<OperationId, NotStarted> {
+    pub async fn start_kind(
+        &self,
+        viewer: &Viewer,
+        kind: &str,
+        input: Value,
+    ) -> Result<OperationId, NotStarted> {
         let kind = self.0.registry.get(kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
         let title = kind.label(&input)?;
         let id = OperationId::new();
-        let new = NewOperation { id, kind: kind.name.clone(), owner: viewer.id.clone(), title, input, previous: None };
+        let new = NewOperation {
+            id,
+            kind: kind.name.clone(),
+            owner: viewer.id.clone(),
+            title,
+            input,
+            previous: None,
+        };
         self.0.store.create(new, Timestamp::now()).await?;
         tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
         self.0.runner.queued();
@@ -250,7 +266,8 @@ impl LiveOps {
             page.flush();
             return Ok(page);
         }
-        let stored = self.0.store.projection(record.id).await?.filter(|page| page.attempt() == record.attempt);
+        let stored =
+            self.0.store.projection(record.id).await?.filter(|page| page.attempt() == record.attempt);
         // Cancelled before it ran, or claimed a moment ago: nothing was said yet. Epoch 0 is the
         // same in every process, since such a page never changes but by being replaced.
         let mut page = stored.unwrap_or_else(|| self.blank_page(record, 0));

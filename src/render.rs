@@ -119,7 +119,8 @@ impl Renderer {
         let regions: Vec<(String, Value)> = Region::ALL
             .into_iter()
             .map(|region| {
-                let html = self.region(region, &subject, projection, projection.log().lines(), &personal.csrf);
+                let html =
+                    self.region(region, &subject, projection, projection.log().lines(), &personal.csrf);
                 (region.name().replace('-', "_"), Value::from_safe_string(html))
             })
             .collect();
@@ -163,7 +164,8 @@ impl Renderer {
             None => projection.map(|projection| projection.status().text.as_str().to_owned()),
         };
         let percent = projection.filter(|_| !state.is_final()).and_then(Projection::overall_percent);
-        let took = record.started.zip(record.finished).map(|(from, to)| to.duration_since(from).as_secs_f64());
+        let took =
+            record.started.zip(record.finished).map(|(from, to)| to.duration_since(from).as_secs_f64());
         context! {
             id => record.id.to_string(),
             element => format!("op-{}-row", record.id),
@@ -216,7 +218,8 @@ impl Renderer {
         let base = context! { id => element, state => state.as_str() };
         let own = match region {
             Region::Stages => {
-                let stages: Vec<_> = projection.stages().iter().map(|stage| Value::from(Serde(stage))).collect();
+                let stages: Vec<_> =
+                    projection.stages().iter().map(|stage| Value::from(Serde(stage))).collect();
                 context! { stages }
             }
             Region::Status => {

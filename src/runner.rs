@@ -326,7 +326,8 @@ impl Inner {
                 .reborn(epoch());
             projection.apply(Update::Ended(ending.clone()), at);
             projection.flush();
-            let finish = Finish { projection, ending, detail: Some("its process died".into()), next: None, at };
+            let finish =
+                Finish { projection, ending, detail: Some("its process died".into()), next: None, at };
             match self.store.finish(lease, Vec::new(), finish).await {
                 Ok(()) => {
                     tracing::warn!(operation = %record.id, "interrupted: its process died");

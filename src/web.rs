@@ -51,7 +51,10 @@ pub struct WebOptions {
 /// where [`LiveOpsBuilder::mount`](crate::LiveOpsBuilder::mount) says.
 pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> Router {
     let app = App::new(live, Box::new(identify), options);
-    operations(&app).merge(assets_of(&app)).fallback(error::not_found).layer(from_fn_with_state(app, error::dress))
+    operations(&app)
+        .merge(assets_of(&app))
+        .fallback(error::not_found)
+        .layer(from_fn_with_state(app, error::dress))
 }
 
 /// The whole site of the binary: [`router`] with sign-in and the catalogue.

@@ -118,7 +118,9 @@ enum Step {
     /// The reader gets all that it lacks.
     ReadAll,
     /// The next attempt, or the same one after a crash.
-    NewLife { attempt: bool },
+    NewLife {
+        attempt: bool,
+    },
 }
 
 fn text() -> impl Strategy<Value = Text> {

@@ -23,7 +23,9 @@ const HEAD: Duration = Duration::from_secs(30);
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(listen).await.map_err(|error| format!("listen: {listen} cannot be used: {error}").into())
+    TcpListener::bind(listen)
+        .await
+        .map_err(|error| format!("listen: {listen} cannot be used: {error}").into())
 }
 
 /// Serves until SIGTERM or SIGINT, then lets answers and runs end.

@@ -14,7 +14,12 @@ use crate::config::SecretSettings;
 /// How long the token opens streams.
 const LIFE: Duration = Duration::from_secs(300);
 
-pub(super) async fn token(database: &Path, id: &str, user: &str, secret: &SecretSettings) -> Result<(), Failure> {
+pub(super) async fn token(
+    database: &Path,
+    id: &str,
+    user: &str,
+    secret: &SecretSettings,
+) -> Result<(), Failure> {
     let id: OperationId = id.parse()?;
     if !database.exists() {
         return Err(format!("database: there is no file {}", database.display()).into());

@@ -33,9 +33,12 @@ pub(super) enum UserCommand {
 
 pub(super) async fn run(database: &Path, command: UserCommand) -> Result<(), Failure> {
     let UserCommand::Add { name, groups, superuser, password_stdin: _ } = command;
-    let well_formed = !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control);
+    let well_formed =
+        !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control);
     if !well_formed {
-        return Err(format!("the name {name:?} cannot be used: give 1 to {LONGEST_NAME} visible characters").into());
+        return Err(
+            format!("the name {name:?} cannot be used: give 1 to {LONGEST_NAME} visible characters").into()
+        );
     }
     let password = password_from_stdin()?;
     let store = Sqlite::open(database)?;

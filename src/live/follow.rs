@@ -37,7 +37,10 @@ impl LiveOps {
     async fn refresh(&self, live: &Arc<Live>) -> StoreResult<()> {
         let Some(record) = self.0.store.record(live.subject().id).await? else { return Ok(()) };
         let page = live.projection();
-        if record.state == State::Waiting && page.state() == State::Waiting && page.attempt() == record.attempt {
+        if record.state == State::Waiting
+            && page.state() == State::Waiting
+            && page.attempt() == record.attempt
+        {
             // The page goes on, so that its versions do; only the place in the queue changes.
             let before = self.0.store.before(record.id).await?;
             live.move_up(before, Timestamp::now(), Instant::now());

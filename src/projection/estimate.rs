@@ -37,11 +37,11 @@ impl Bar {
     }
 
     pub(super) fn set_percent(&mut self, percent: f64) -> bool {
-        std::mem::replace(&mut self.percent, Some(percent)) != Some(percent)
+        self.percent.replace(percent) != Some(percent)
     }
 
     pub(super) fn set_done(&mut self, done: u64) -> bool {
-        std::mem::replace(&mut self.done, Some(done)) != Some(done)
+        self.done.replace(done) != Some(done)
     }
 
     /// What is counted for.

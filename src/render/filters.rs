@@ -19,7 +19,8 @@ pub(super) fn escape_visibly(out: &mut Output, state: &mut State, value: &Value)
 }
 
 fn escaped(text: &str) -> Cow<'_, str> {
-    let special = |c: char| matches!(c, '&' | '<' | '>' | '"' | '\'') || (c.is_control() && c != '\t' && c != '\n');
+    let special =
+        |c: char| matches!(c, '&' | '<' | '>' | '"' | '\'') || (c.is_control() && c != '\t' && c != '\n');
     if !text.contains(special) {
         return Cow::Borrowed(text);
     }
@@ -68,7 +69,11 @@ pub(super) fn grouped(value: &Value) -> Value {
 }
 
 /// 82 seconds as "1 min 22 s".
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds for people; not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "seconds for people; not negative"
+)]
 pub(super) fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 1.0 {
@@ -86,7 +91,8 @@ pub(super) fn duration(seconds: f64) -> String {
 
 /// An RFC 3339 time as "2026-11-25 14:02 UTC"; what is none stays.
 pub(super) fn when(time: &str) -> String {
-    time.parse::<Timestamp>().map_or_else(|_| time.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
+    time.parse::<Timestamp>()
+        .map_or_else(|_| time.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 #[cfg(test)]
@@ -96,7 +102,10 @@ mod tests {
     #[test]
     fn hostile_text_is_harmless_and_visible() {
         assert_eq!(escaped("a/b\tc\r\nd"), "a/b\tc\nd");
-        assert_eq!(escaped("<a href='x\">&\0\u{1b}\r\u{85}"), "&lt;a href=&#x27;x&quot;&gt;&amp;\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}");
+        assert_eq!(
+            escaped("<a href='x\">&\0\u{1b}\r\u{85}"),
+            "&lt;a href=&#x27;x&quot;&gt;&amp;\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}"
+        );
     }
 
     #[test]
@@ -117,7 +126,13 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        for (seconds, text) in [(0.2, "under 1 s"), (59.9, "59 s"), (82.0, "1 min 22 s"), (3700.0, "1 h 1 min"), (90_000.0, "1 d 1 h")] {
+        for (seconds, text) in [
+            (0.2, "under 1 s"),
+            (59.9, "59 s"),
+            (82.0, "1 min 22 s"),
+            (3700.0, "1 h 1 min"),
+            (90_000.0, "1 d 1 h"),
+        ] {
             assert_eq!(duration(seconds), text);
         }
     }

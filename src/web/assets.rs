@@ -55,9 +55,13 @@ impl Asset {
     }
 }
 
-pub(super) async fn serve(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Refusal> {
+pub(super) async fn serve(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
     let assets = &app.assets;
-    let asset = [&assets.css, &assets.js].into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
+    let asset =
+        [&assets.css, &assets.js].into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),

@@ -80,9 +80,11 @@ impl Reading<'_> {
             Some(_) => return Err(Refusal::ForeignForm),
             None => false,
         };
-        let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let media_type =
+            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let essence = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         match essence.as_str() {
             "application/x-www-form-urlencoded" => self.read_urlencoded(trusted, stream).await,
             "multipart/form-data" => self.read_multipart(trusted, media_type, announced, stream).await,
@@ -125,7 +127,8 @@ impl Reading<'_> {
         announced: Option<u64>,
         stream: &mut BodyDataStream,
     ) -> Result<Posted, Refusal> {
-        let boundary = multer::parse_boundary(media_type).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let boundary =
+            multer::parse_boundary(media_type).map_err(|error| Refusal::Malformed(error.to_string()))?;
         let mut seen = 0u64;
         let limit = self.limit;
         let limited = stream.map(move |chunk| {
@@ -144,9 +147,10 @@ impl Reading<'_> {
                 return if trusted { Ok(posted) } else { Err(Refusal::ForeignForm) };
             };
             let name = part.name().unwrap_or("").to_owned();
-            let is_file = self.fields.iter().any(|field| {
-                field.name == name && matches!(field.kind, FieldKind::File { .. })
-            });
+            let is_file = self
+                .fields
+                .iter()
+                .any(|field| field.name == name && matches!(field.kind, FieldKind::File { .. }));
             if is_file && trusted {
                 self.receive(&name, &mut part, &mut posted).await?;
                 continue;
@@ -179,7 +183,12 @@ impl Reading<'_> {
         Err(Refusal::Malformed(format!("it has more than {MOST_PARTS} parts")))
     }
 
-    async fn receive(&self, name: &str, part: &mut multer::Field<'_>, posted: &mut Posted) -> Result<(), Refusal> {
+    async fn receive(
+        &self,
+        name: &str,
+        part: &mut multer::Field<'_>,
+        posted: &mut Posted,
+    ) -> Result<(), Refusal> {
         let failed = |error: std::io::Error| {
             tracing::error!(%error, "an upload could not be stored");
             Refusal::Unavailable
@@ -218,7 +227,11 @@ impl Reading<'_> {
 
     fn too_large(&self) -> Refusal {
         let bytes = self.limit;
-        Refusal::TooLarge(if bytes >= 1024 * 1024 { format!("{} MiB", bytes / 1024 / 1024) } else { format!("{bytes} bytes") })
+        Refusal::TooLarge(if bytes >= 1024 * 1024 {
+            format!("{} MiB", bytes / 1024 / 1024)
+        } else {
+            format!("{bytes} bytes")
+        })
     }
 }
 

@@ -20,7 +20,9 @@ use crate::store::StoreError;
 pub(super) enum Refusal {
     #[error("There is nothing at this address, or it is not yours to see.")]
     NotFound,
-    #[error("This form did not come from our page, or it is from an earlier sign-in. Open the page again and send it from there.")]
+    #[error(
+        "This form did not come from our page, or it is from an earlier sign-in. Open the page again and send it from there."
+    )]
     ForeignForm,
     #[error("This link was used already or is too old. Ask for a new one, or sign in with your password.")]
     DeadLink,
@@ -32,7 +34,9 @@ pub(super) enum Refusal {
     WrongType,
     #[error("This operation is not over, or cannot be run again. Look at its page.")]
     NotOver,
-    #[error("The server cannot store anything or look anything up right now. Nothing was done. Try again in a minute.")]
+    #[error(
+        "The server cannot store anything or look anything up right now. Nothing was done. Try again in a minute."
+    )]
     Unavailable,
     #[error("Something went wrong on the server. Its log has the details. Go back and try again.")]
     Internal,
@@ -91,7 +95,8 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
     let message = match response.extensions().get::<Refusal>() {
         Some(refusal) => refusal.to_string(),
         None if status == StatusCode::METHOD_NOT_ALLOWED => {
-            "This address does not take this kind of request. Go back and use the page's own buttons.".to_owned()
+            "This address does not take this kind of request. Go back and use the page's own buttons."
+                .to_owned()
         }
         None => return response,
     };

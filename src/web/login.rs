@@ -128,7 +128,8 @@ impl Login {
         error: Option<&str>,
     ) -> Result<Html<String>, Refusal> {
         let csrf = self.app.csrf.visit_token(&self.sessions.begin_visit(cookies));
-        let context = context! { csrf, action => "/login", next, username, error, ..layout(&self.app, None, "") };
+        let context =
+            context! { csrf, action => "/login", next, username, error, ..layout(&self.app, None, "") };
         Ok(Html(self.app.live.renderer().page("login.html", context)?))
     }
 
@@ -146,6 +147,7 @@ impl Login {
 
 /// Only what one of our secrets can look like.
 fn link_secret(secret: &str) -> Result<&str, Refusal> {
-    let ours = secret.len() == 43 && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let ours = secret.len() == 43
+        && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if ours { Ok(secret) } else { Err(Refusal::NotFound) }
 }

@@ -93,7 +93,8 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
                 Some(_) if is_file => "",
                 Some(posted) => posted.text(field.name).unwrap_or(""),
             };
-            let error = page.errors.iter().find(|error| error.field == field.name).map(|error| &error.message);
+            let error =
+                page.errors.iter().find(|error| error.field == field.name).map(|error| &error.message);
             context! { value => value, error => error, ..Value::from(Serde(field)) }
         })
         .collect();
@@ -121,7 +122,10 @@ pub(super) async fn operation(
         token: (!over).then(|| app.live.subscription_token(&viewer.id, id).as_str().to_owned()),
         csrf: app.csrf.token(&viewer),
         owner_name: viewer.name.clone(),
-        kind_title: app.live.kind(&record.kind).map_or_else(|| record.kind.clone(), |kind| kind.title.clone()),
+        kind_title: app
+            .live
+            .kind(&record.kind)
+            .map_or_else(|| record.kind.clone(), |kind| kind.title.clone()),
     };
     let op = app.live.renderer().operation(&record, &projection, &personal);
     let context = context! { op, ..layout(&app, Some(&viewer), "operations") };

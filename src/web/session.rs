@@ -81,14 +81,20 @@ impl Sessions {
     }
 
     fn cookie(&self, name: String, value: String) -> Cookie<'static> {
-        Cookie::build((name, value)).path("/").http_only(true).same_site(SameSite::Lax).secure(self.secure).build()
+        Cookie::build((name, value))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.secure)
+            .build()
     }
 }
 
 #[async_trait]
 impl Identify for Sessions {
     async fn identify(&self, parts: &Parts) -> Result<Option<Viewer>, IdentifyError> {
-        let cookie = parts.extensions.get::<Cookies>().and_then(|cookies| cookies.get(&self.name("liveops_session")));
+        let cookie =
+            parts.extensions.get::<Cookies>().and_then(|cookies| cookies.get(&self.name("liveops_session")));
         let Some(cookie) = cookie else { return Ok(None) };
         let user = self.accounts.session_user(Digest::of(cookie.value()), Timestamp::now()).await?;
         Ok(user.map(|user| Viewer {

@@ -45,7 +45,9 @@ pub(super) async fn open(
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
         Ok(Opened::Stream(watch)) => respond(watch, app.shutdown.clone()),
         Err(OpenError::Refused) => refused(),
-        Err(error @ OpenError::ChannelNeeded) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        Err(error @ OpenError::ChannelNeeded) => {
+            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
+        }
         Err(OpenError::Store(error)) => Refusal::from(error).into_response(),
     }
 }
@@ -71,7 +73,10 @@ fn respond(watch: Watch, shutdown: CancellationToken) -> Response {
 
 /// Sends what the reader lacks, and waits; until the ending is sent, the reader is gone or the
 /// server stops.
-fn events(mut watch: Watch, shutdown: CancellationToken) -> impl tokio_stream::Stream<Item = Result<Bytes, Infallible>> {
+fn events(
+    mut watch: Watch,
+    shutdown: CancellationToken,
+) -> impl tokio_stream::Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
         // Spread, so that the readers of a server that restarts do not all come back at once.
         let spread = uuid::Uuid::new_v4().as_u64_pair().0 % 2000;
