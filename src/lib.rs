@@ -34,7 +34,7 @@
 //! ```
 
 pub mod access;
-// pub mod kinds;
+pub mod kinds;
 pub mod live;
 pub mod operation;
 pub mod progress;

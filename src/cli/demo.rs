@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use liveops::access::random_text;
-use liveops::kinds::{CsvImport, Simulate};
+use liveops::kinds::{Chain, CsvImport, Failing, Quick, Redirect, Simulate};
 use liveops::store::{Accounts, Digest, Sqlite, User};
 use liveops::{LiveOps, SecretKey};
 
@@ -25,6 +25,10 @@ pub(super) async fn demo(database: &Path, settings: ServeSettings) -> Result<(),
         .secret_key(secret)
         .operation::<CsvImport>()
         .operation::<Simulate>()
+        .operation::<Quick>()
+        .operation::<Failing>()
+        .operation::<Chain>()
+        .operation::<Redirect>()
         .uploads(beside(database, "-uploads"))
         .max_upload_bytes(settings.max_upload_bytes)
         .token_ttl(Duration::from_secs(settings.token_ttl_seconds))

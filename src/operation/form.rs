@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::outcome::is_local_path;
+
 /// One field of a form.
 #[derive(Debug, Clone, Serialize)]
 pub struct Field {
@@ -30,6 +32,8 @@ pub struct Field {
 pub enum FieldKind {
     /// One line of text.
     Text,
+    /// An absolute path of this site, or nothing.
+    Path,
     /// A whole number within bounds, both included.
     Number {
         /// The smallest.
@@ -182,6 +186,15 @@ impl Field {
                 let text = if value.is_none() { self.default.as_str() } else { text };
                 Ok(text.into())
             }
+            FieldKind::Path => {
+                let text = if value.is_none() { self.default.as_str() } else { text };
+                if text.is_empty() || is_local_path(text) {
+                    Ok(text.into())
+                } else {
+                    Err("Enter a path of this site, which begins with one / (such as /operations)."
+                        .to_owned())
+                }
+            }
             FieldKind::File { .. } => Ok(Value::Null),
         }
     }
@@ -221,5 +234,19 @@ mod tests {
         assert_eq!(names, ["steps", "outcome", "stamp", "name"]);
         assert!(read(&[("name", "a\0b")]).is_err());
         assert!(read(&[("name", "x"), ("steps", "")]).is_err());
+    }
+
+    #[test]
+    fn a_path_is_of_this_site_or_empty() {
+        let fields = [Field::new("to", "To", FieldKind::Path)];
+        let read = |text: &str| {
+            read_form(&fields, &BTreeMap::from([("to".to_owned(), Submitted::Text(text.to_owned()))]))
+        };
+        assert_eq!(read("/operations?page=2"), Ok(json!({"to": "/operations?page=2"})));
+        assert_eq!(read(""), Ok(json!({"to": ""})));
+        assert_eq!(read_form(&fields, &BTreeMap::new()), Ok(json!({"to": ""})));
+        for bad in ["operations", "//evil", "/\\evil", "https://evil", " /operations"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }
