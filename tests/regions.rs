@@ -1,0 +1,108 @@
+//! What each region looks like, as snapshots: `cargo insta review` shows what a change does to them.
+
+use jiff::Timestamp;
+use liveops::operation::{Ending, OperationId, State};
+use liveops::progress::{Level, StageSpec, Text, Update};
+use liveops::projection::Projection;
+use liveops::render::{Addresses, Renderer};
+use liveops::stream::{Cursor, FrameRenderer as _, Subject};
+use serde_json::{Value, json};
+
+const HOSTILE: &str = "<script>alert('&')</script>\u{1b}[31m \"{{ 7 * 7 }}\"\r\n\u{202e}";
+
+/// The fragments that a new reader gets, one below the other.
+fn first_frame(state: State, updates: Vec<Update>) -> String {
+    let id: OperationId = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID");
+    let subject = Subject { id, kind: "import".into(), owner: "u".into() };
+    let mut now: Timestamp = "2026-11-25T14:02:00Z".parse().expect("a time");
+    let mut projection = Projection::new(7, 1, state, 3, now);
+    for update in updates {
+        now += std::time::Duration::from_secs(2);
+        projection.apply(update, now);
+    }
+    projection.flush();
+    let delta = projection.since(Cursor::START).expect("everything is new");
+    let frame = Renderer::new(Addresses::default()).frame(&subject, &projection, &delta);
+    let text = String::from_utf8(frame.bytes.to_vec()).expect("UTF-8");
+    text.split("\n\n")
+        .filter(|block| !block.is_empty())
+        .map(|block| {
+            let data: Value = serde_json::from_str(block.split("data: ").nth(1).expect("data")).expect("JSON");
+            match data["html"].as_str() {
+                Some(html) => format!("## {} {}\n{html}\n", data["swap"].as_str().unwrap_or(""), data["id"]),
+                None => format!("## {data}\n"),
+            }
+        })
+        .collect()
+}
+
+fn log(text: &str) -> Update {
+    Update::Log { level: Level::Info, text: Text::new(text) }
+}
+
+#[test]
+fn waiting() {
+    insta::assert_snapshot!(first_frame(State::Waiting, vec![Update::Before(3)]));
+}
+
+#[test]
+fn running() {
+    let stages = ["Check", "Import", "Report"].map(|name| StageSpec::new(name, 1.0)).to_vec();
+    insta::assert_snapshot!(first_frame(
+        State::Running,
+        vec![
+            Update::Stages(stages),
+            Update::EnterStage(Text::new("Check")),
+            Update::EnterStage(Text::new("Import")),
+            Update::Status { level: Level::Warning, text: Text::new("Importing rows") },
+            Update::Count { label: None, unit: Some(Text::new("rows")), total: Some(12_000) },
+            log("one"),
+            log("two"),
+            log("three"),
+            log("four"),
+            Update::Done(6_000),
+        ]
+    ));
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let text = || Text::new(HOSTILE);
+    let ending = Ending {
+        message: Some(text()),
+        result: Some(json!({ HOSTILE: [HOSTILE, { "deep": HOSTILE }] })),
+        ..Ending::plain(State::Failed)
+    };
+    let frame = first_frame(
+        State::Running,
+        vec![
+            Update::Stages(vec![StageSpec::new(HOSTILE, 1.0)]),
+            Update::EnterStage(text()),
+            Update::Status { level: Level::Error, text: text() },
+            Update::Count { label: Some(text()), unit: Some(text()), total: None },
+            Update::Done(5),
+            log(HOSTILE),
+            Update::Ended(ending),
+        ],
+    );
+    assert!(!frame.contains("<script"), "{frame}");
+    assert!(!frame.contains(|c: char| c.is_control() && c != '\n'), "{frame}");
+    insta::assert_snapshot!(frame);
+}
+
+#[test]
+fn succeeded() {
+    let ending = Ending {
+        result: Some(json!({ "rows imported": 999_981, "rows rejected": 19, "table": "customers", "seconds": 82.5 })),
+        redirect: Some("/operations".into()),
+        ..Ending::plain(State::Succeeded)
+    };
+    insta::assert_snapshot!(first_frame(State::Running, vec![Update::Percent(40.0), Update::Ended(ending)]));
+}
+
+#[test]
+fn handed_over() {
+    let next = "7f3c2a91-0000-4000-8000-000000000000".parse().expect("a UUID");
+    let ending = Ending { next: Some(next), ..Ending::plain(State::Succeeded) };
+    insta::assert_snapshot!(first_frame(State::Running, vec![Update::Ended(ending)]));
+}
