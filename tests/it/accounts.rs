@@ -1,0 +1,156 @@
+//! Signing in: by the printed link, by the login page.
+
+use crate::harness::{Ask, Client, Server, finish, liveops};
+
+#[tokio::test]
+async fn the_link_signs_in_once_and_only_by_its_button() {
+    let server = Server::start().await;
+    let scanner = Client::new(server.address);
+    for _ in 0..3 {
+        let page = scanner.get(&server.login_link).await;
+        assert_eq!(page.status, 200, "a GET uses nothing up");
+        assert!(page.text().contains("<form method=\"post\"") || page.text().contains("method=\"post\""));
+        assert_eq!(scanner.get("/operations").await.status, 303, "a GET signs nobody in");
+        let head = scanner.send(Ask::new("HEAD", &server.login_link)).await;
+        assert_eq!((head.status, head.body.len()), (200, 0));
+    }
+    let without = scanner.send(Ask::post(&server.login_link)).await;
+    assert_eq!(without.status, 403, "the button's form is protected as well");
+    let client = Client::new(server.address);
+    let before = client.get(&server.login_link).await;
+    let answer = client.send(Ask::post(&server.login_link).form(&[("csrf_token", &before.csrf())])).await;
+    assert_eq!(answer.location(), "/");
+    assert_eq!(client.get("/operations").await.status, 200);
+    // Used up: for GET and for POST.
+    let late = Client::new(server.address);
+    let csrf = late.get("/login").await.csrf();
+    let again = late.send(Ask::post(&server.login_link).form(&[("csrf_token", &csrf)])).await;
+    assert!((400..500).contains(&again.status), "{}", again.status);
+    assert_eq!(late.get("/operations").await.status, 303);
+}
+
+#[tokio::test]
+async fn made_up_links_open_nothing() {
+    let server = Server::start().await;
+    let client = Client::new(server.address);
+    let csrf = client.get("/login").await.csrf();
+    for secret in ["x", "%00", &"a".repeat(43), "..%2f.."] {
+        let answer =
+            client.send(Ask::post(&format!("/login/link/{secret}")).form(&[("csrf_token", &csrf)])).await;
+        assert!((400..500).contains(&answer.status), "{secret}: {}", answer.status);
+        assert_eq!(client.cookie("liveops_session"), None, "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn every_start_prints_a_new_link_for_the_same_user() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "0")]).await;
+    client.finished(&id).await;
+    let old = server.login_link.clone();
+    let server = server.kill_and_restart().await;
+    assert_ne!(server.login_link, old);
+    assert_eq!(client.page(&id).await.state, "succeeded", "sessions outlive the process");
+    let again = server.demo_user().await;
+    assert_eq!(again.page(&id).await.state, "succeeded", "the same user");
+}
+
+#[tokio::test]
+async fn the_session_cookie_is_for_the_server_alone() {
+    let server = Server::start().await;
+    server.user("alice").await;
+    let client = Client::new(server.address);
+    let csrf = client.get("/login").await.csrf();
+    let fields = [("csrf_token", csrf.as_str()), ("username", "alice"), ("password", "alice password")];
+    let answer = client.send(Ask::post("/login").form(&fields)).await;
+    assert_eq!(answer.location(), "/");
+    let cookies = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().expect("ASCII"));
+    let cookie =
+        cookies.into_iter().find(|cookie| cookie.starts_with("liveops_session=")).expect("a session");
+    for attribute in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.split("; ").any(|part| part == attribute), "{attribute} in {cookie}");
+    }
+    assert!(!cookie.contains("Secure") && !cookie.contains("Domain"), "{cookie}");
+    let first = client.cookie("liveops_session");
+    assert_eq!(client.log_in("alice", "alice password").await.status, 303);
+    assert_ne!(client.cookie("liveops_session"), first, "the id changes at login");
+}
+
+#[tokio::test]
+async fn a_wrong_password_says_no_more_than_that() {
+    let server = Server::start().await;
+    server.user("alice").await;
+    let client = Client::new(server.address);
+    let wrong = client.log_in("alice", "not it").await;
+    let unknown = client.log_in("alicf", "not it").await;
+    assert_eq!((wrong.status, unknown.status), (422, 422));
+    let strip = |answer: &crate::harness::Answer, name: &str| {
+        answer.text().replace(&answer.csrf(), "").replace(name, "")
+    };
+    assert_eq!(strip(&wrong, "alice"), strip(&unknown, "alicf"), "whether the name exists is not told");
+    assert!(wrong.text().contains("value=\"alice\""), "the name is kept: {}", wrong.text());
+    assert!(!wrong.text().contains("not it"), "the password is not");
+    assert_eq!(client.cookie("liveops_session"), None);
+    let hostile = client.log_in("\"><img src=x onerror=alert(1)>", "x").await;
+    assert_eq!(hostile.status, 422);
+    assert!(!hostile.text().contains("<img"), "{}", hostile.text());
+}
+
+#[tokio::test]
+async fn after_login_only_this_site_is_next() {
+    let server = Server::start().await;
+    server.user("alice").await;
+    for (next, leads_to) in [
+        ("/operations?page=1", "/operations?page=1"),
+        ("", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example/", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/\t/evil.example", "/"),
+        ("/a\r\nset-cookie: x=y", "/"),
+        ("evil.example", "/"),
+    ] {
+        let client = Client::new(server.address);
+        let csrf = client.get("/login").await.csrf();
+        let fields = [
+            ("csrf_token", csrf.as_str()),
+            ("username", "alice"),
+            ("password", "alice password"),
+            ("next", next),
+        ];
+        let answer = client.send(Ask::post("/login").form(&fields)).await;
+        assert_eq!(answer.location(), leads_to, "{next:?}");
+        assert!(
+            answer
+                .headers
+                .get_all("set-cookie")
+                .iter()
+                .all(|value| !value.to_str().expect("ASCII").contains("x=y"))
+        );
+    }
+    let page = Client::new(server.address).get("/login?next=%2Foperations").await.text();
+    assert!(
+        page.contains("name=\"next\" value=\"/operations\"") || page.contains("value=\"&#x2f;operations\""),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_is_taken_once_and_a_password_is_needed() {
+    let server = Server::start().await;
+    server.user("alice").await;
+    let add = |name: &str, input: &str| {
+        let mut command = liveops(server.folder());
+        command.args(["user", "add", name, "--password-stdin"]);
+        finish(command, input)
+    };
+    let output = add("alice", "other password\n");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("alice"), "{output:?}");
+    assert!(!add("carol", "").status.success(), "an empty password");
+    let client = Client::new(server.address);
+    assert_eq!(client.log_in("alice", "other password").await.status, 422, "the first password stays");
+    assert_eq!(client.log_in("alice", "alice password").await.status, 303);
+}

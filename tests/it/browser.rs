@@ -1,0 +1,179 @@
+//! What a person sees in a real browser.
+
+use crate::harness::{Chromium, Server};
+use crate::start::csv;
+
+/// The operation's id from the window's address.
+async fn operation(browser: &Chromium) -> String {
+    browser.wait_for("section.liveop").await;
+    let path = browser.text("return location.pathname").await;
+    path.strip_prefix("/operations/").expect("an operation's page").to_owned()
+}
+
+async fn simulate(browser: &Chromium, fields: &[(&str, &str)]) -> String {
+    browser.open("/operations/new/simulate").await;
+    for (name, value) in fields {
+        browser.fill(name, value).await;
+    }
+    browser.press("Start").await;
+    operation(browser).await
+}
+
+#[tokio::test]
+async fn a_csv_is_uploaded_and_its_result_arrives_without_a_reload() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let file = server.folder().join("customers.csv");
+    let mut content = csv(60_000);
+    content.extend_from_slice(b"1,2\n");
+    std::fs::write(&file, content).expect("written");
+    browser.open("/").await;
+    browser.wait_for("a[href=\"/operations/new/csv_import\"]").await.click().await.expect("followed");
+    browser.fill("file", file.to_str().expect("UTF-8")).await;
+    browser.press("Start").await;
+    let id = operation(&browser).await;
+    browser.run("window.stillHere = 'since the upload'").await;
+    assert!(browser.text("return document.title").await.contains("customers.csv"));
+    browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
+    let result = browser.text(&format!("return document.getElementById('op-{id}-result').textContent")).await;
+    for word in ["rows imported", "60,000", "rows rejected", "columns", "seconds"] {
+        assert!(result.contains(word), "{word} in {result}");
+    }
+    assert_eq!(
+        browser.text("return window.stillHere").await,
+        "since the upload",
+        "the page was not loaded again"
+    );
+    let title = browser.text("return document.title").await;
+    assert!(title.contains("Done") && title.contains("customers.csv"), "{title}");
+    let lines =
+        browser.run(&format!("return document.getElementById('op-{id}-log-lines').childElementCount")).await;
+    assert!(lines.as_u64().is_some_and(|lines| lines > 0), "{lines}");
+    browser.assert_clean().await;
+    // The same after a reload.
+    browser.page.refresh().await.expect("loaded again");
+    browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
+    let again = browser.text(&format!("return document.getElementById('op-{id}-result').textContent")).await;
+    assert_eq!(again, result);
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn everything_moves_while_it_runs_and_no_line_is_doubled() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let fields =
+        [("steps", "80"), ("delay_ms", "50"), ("log_every", "1"), ("stages", "2"), ("message", "row")];
+    let id = simulate(&browser, &fields).await;
+    browser
+        .run("window.ends = []; document.addEventListener('liveop:end', (e) => window.ends.push(e.type))")
+        .await;
+    browser.wait_until("/^\\d+ %/.test(document.title)").await;
+    browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
+    let numbers = browser
+        .text(&format!(
+            "return [...document.querySelectorAll('#op-{id}-log-lines > *')].map((e) => e.id.split('-').pop()).join(' ')"
+        ))
+        .await;
+    let expected: Vec<String> = (1..=80).map(|n| n.to_string()).collect();
+    assert_eq!(numbers, expected.join(" "));
+    browser.wait_until("window.ends.length === 1").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn the_cancel_button_cancels_in_place() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let id = simulate(&browser, &[("steps", "1"), ("delay_ms", "60000")]).await;
+    browser.wait_for(".liveop[data-liveop-state=\"running\"]").await;
+    browser.run("window.stillHere = 'since the start'").await;
+    browser.press("Cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+    assert_eq!(browser.text("return window.stillHere").await, "since the start");
+    assert_eq!(browser.text("return location.pathname").await, format!("/operations/{id}"));
+    // The restart form came in a fragment, without a token: the shim fills it in.
+    browser.press("Run again").await;
+    browser.wait_for(".liveop[data-liveop-state=\"running\"]").await;
+    assert_eq!(browser.text("return location.pathname").await, format!("/operations/{id}"));
+    assert_eq!(browser.run("return window.stillHere === undefined").await, true, "an ordinary form post");
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn hostile_text_runs_no_script() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    for hostile in
+        ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "<svg onload=alert(1)>", "{{7*7}}"]
+    {
+        let fields = [("steps", "10"), ("delay_ms", "50"), ("log_every", "1"), ("message", hostile)];
+        let id = simulate(&browser, &fields).await;
+        for when in ["live", "after a reload"] {
+            browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
+            let seen = format!("document.getElementById('op-{id}-log-10').textContent");
+            let line = browser.text(&format!("return {seen}")).await;
+            assert!(line.contains(&format!("{hostile} #10")), "{when}: {line}");
+            let result =
+                browser.text(&format!("return document.getElementById('op-{id}-result').textContent")).await;
+            assert!(result.contains(hostile), "{when}: {result}");
+            let odd = "document.querySelectorAll('.liveop script, .liveop img, .liveop svg').length";
+            assert_eq!(browser.run(&format!("return {odd}")).await, 0, "{when}");
+            browser.assert_clean().await;
+            browser.page.refresh().await.expect("loaded again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_of_the_server_the_page_ends_by_itself() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100"), ("log_every", "1")]).await;
+    browser.wait_for(&format!("#op-{id}-log-3")).await;
+    browser.run("window.stillHere = 'since the start'").await;
+    let server = server.kill_and_restart().await;
+    browser.wait_for(".liveop[data-liveop-state=\"interrupted\"]").await;
+    assert_eq!(browser.text("return window.stillHere").await, "since the start", "by itself, in place");
+    let doubled = format!(
+        "const ids = [...document.querySelectorAll('#op-{id}-log-lines > *')].map((e) => e.id);
+         return ids.length === new Set(ids).size && ids.length > 0"
+    );
+    assert_eq!(browser.run(&doubled).await, true);
+    assert!(browser.text("return document.title").await.to_lowercase().contains("interrupted"));
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_in_place_and_a_redirect_is_followed_once() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let fields = [("steps", "10"), ("delay_ms", "100"), ("chain", "1"), ("redirect", "/operations?page=1")];
+    let first = simulate(&browser, &fields).await;
+    browser.run("window.stillHere = 'since the start'").await;
+    browser
+        .wait_until(&format!(
+            "!document.getElementById('op-{first}') && document.querySelector('section.liveop')"
+        ))
+        .await;
+    assert_eq!(browser.text("return window.stillHere").await, "since the start", "in place");
+    browser.wait_until("location.pathname === '/operations'").await;
+    // A page that did not see it run shows a link.
+    browser.wait_for("#operations-rows a").await.click().await.expect("followed");
+    browser.wait_for(".liveop[data-liveop-state=\"succeeded\"] a[href=\"/operations?page=1\"]").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn an_expired_token_is_renewed_from_the_page() {
+    let server = Server::with(&[("token_ttl_seconds", "1")]).await;
+    let browser = Chromium::signed_in(&server).await;
+    let id = simulate(&browser, &[("steps", "100"), ("delay_ms", "100"), ("log_every", "1")]).await;
+    browser.wait_for(&format!("#op-{id}-log-20")).await;
+    browser.run("window.stillHere = 'since the start'").await;
+    // The operation cannot survive its process, but a page must not need the old token for that.
+    let server = server.kill_and_restart().await;
+    browser.wait_for(".liveop[data-liveop-state=\"interrupted\"]").await;
+    assert_eq!(browser.text("return window.stillHere").await, "since the start");
+    drop(server);
+}

@@ -1,0 +1,83 @@
+//! Handing over to the next operation.
+
+use crate::harness::Server;
+
+#[tokio::test]
+async fn the_chain_is_told_just_before_the_end() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let fields = [
+        ("steps", "3"),
+        ("delay_ms", "50"),
+        ("chain", "2"),
+        ("message", "linked"),
+        ("redirect", "/operations"),
+    ];
+    let mut id = client.simulate(&fields).await;
+    let mut seen = vec![id.clone()];
+    for link in 0..2 {
+        let events = client.follow(&id).await.rest().await;
+        let [.., chain, end] = events.as_slice() else { panic!("too short: {events:?}") };
+        assert_eq!((chain.name.as_str(), end.name.as_str()), ("chain", "end"), "link {link}");
+        assert!(chain.id.is_none() && end.id.is_some(), "one flush");
+        let next = chain.text("next").to_owned();
+        let expected = serde_json::json!({
+            "operation": id, "next": next, "url": format!("/operations/{next}"),
+        });
+        assert_eq!(chain.data, expected);
+        assert_eq!(end.data["state"], "succeeded");
+        assert_eq!(end.data["redirect"], serde_json::Value::Null, "only the last one leads on");
+        let page = client.page(&id).await;
+        assert!(
+            page.html.contains(&format!("href=\"/operations/{next}\"")),
+            "the page links to the next one"
+        );
+        assert_eq!(page.attribute("data-liveop-next"), Some(format!("/operations/{next}")));
+        assert_eq!(page.attribute("data-liveop-redirect"), None);
+        assert!(!seen.contains(&next));
+        seen.push(next.clone());
+        // Committed before it was told.
+        assert_eq!(client.get(&format!("/operations/{next}")).await.status, 200);
+        id = next;
+    }
+    let last = client.finished(&id).await;
+    assert_eq!(last.state, "succeeded");
+    assert_eq!(last.attribute("data-liveop-next"), None);
+    assert_eq!(last.attribute("data-liveop-redirect").as_deref(), Some("/operations"));
+    let list = client.get("/operations").await.text();
+    assert!(seen.iter().all(|id| list.contains(id.as_str())), "all three are the user's");
+    assert_eq!(list.matches("<tr id=\"op-").count(), 3);
+}
+
+#[tokio::test]
+async fn what_fails_hands_nothing_over() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    for outcome in ["error", "fail", "panic"] {
+        let fields =
+            [("steps", "1"), ("delay_ms", "50"), ("chain", "1"), ("outcome", outcome), ("message", "x")];
+        let id = client.simulate(&fields).await;
+        let events = client.follow(&id).await.rest().await;
+        assert!(events.iter().all(|event| event.name != "chain"), "{outcome}");
+        assert_eq!(
+            events.last().map(|event| event.data["state"].clone()),
+            Some("failed".into()),
+            "{outcome}"
+        );
+    }
+    assert_eq!(client.get("/operations").await.text().matches("<tr id=\"op-").count(), 3);
+}
+
+#[tokio::test]
+async fn a_reconnect_after_the_handover_is_told_again() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "1"), ("delay_ms", "100"), ("chain", "1")]).await;
+    let token = client.page(&id).await.token.expect("just started");
+    let live = client.stream(&token, None).await.rest().await;
+    let again = client.stream(&token, None).await.rest().await;
+    let chain = |events: &[crate::harness::Event]| {
+        events.iter().find(|event| event.name == "chain").map(|event| event.data.clone()).expect("a chain")
+    };
+    assert_eq!(chain(&live), chain(&again));
+}

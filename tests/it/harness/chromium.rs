@@ -1,0 +1,177 @@
+//! A real browser: headless Chromium, driven through chromedriver.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{PATIENCE, Server, soon, until};
+
+/// What each page runs before its own scripts: whatever the policy stops or a script throws is kept.
+const WITNESS: &str = "
+    const keep = (what) => sessionStorage.setItem('witness', (sessionStorage.getItem('witness') || '') + what + '\\n');
+    document.addEventListener('securitypolicyviolation', (e) => keep(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
+    window.addEventListener('error', (e) => keep(`error: ${e.message}`));
+    window.addEventListener('unhandledrejection', (e) => keep(`rejection: ${e.reason}`));
+    window.alert = (text) => keep(`alert: ${text}`);
+";
+
+/// A browser with one window and a profile of its own. It is ended when this is dropped.
+pub(crate) struct Chromium {
+    /// The window.
+    pub(crate) page: Client,
+    base: String,
+    driver: Child,
+    _profile: TempDir,
+}
+
+impl Chromium {
+    /// A new browser, signed in by the server's login link as a person would.
+    pub(crate) async fn signed_in(server: &Server) -> Self {
+        let browser = Self::launch(server).await;
+        browser.open(&server.login_link).await;
+        browser.press("Sign in").await;
+        browser.wait_for("a[href=\"/operations/new/simulate\"]").await;
+        browser
+    }
+
+    async fn launch(server: &Server) -> Self {
+        let profile = TempDir::with_prefix("liveops-chromium-").expect("a folder");
+        let (driver, port) = driver(profile.path()).await;
+        let url = format!("http://127.0.0.1:{port}");
+        let data = format!("--user-data-dir={}", profile.path().join("data").display());
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1000,900",
+            data.as_str(),
+        ];
+        let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": { "args": arguments } });
+        let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let page =
+            soon("a browser", builder.capabilities(capabilities).connect(&url)).await.expect("a browser");
+        let browser = Self { page, base: format!("http://{}", server.address), driver, _profile: profile };
+        browser.install_witness(&url).await;
+        browser
+    }
+
+    async fn install_witness(&self, url: &str) {
+        let session = self.page.session_id().await.expect("a session").expect("a session");
+        let command =
+            json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": WITNESS } });
+        let request = reqwest::Client::new().post(format!("{url}/session/{session}/goog/cdp/execute"));
+        let answer = request.body(command.to_string()).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// Goes to a path of the server.
+    pub(crate) async fn open(&self, path: &str) {
+        self.page.goto(&format!("{}{path}", self.base)).await.expect("it loads");
+    }
+
+    /// Runs a script and gives what it returns.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.page.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    /// Runs a script and gives the text that it returns.
+    pub(crate) async fn text(&self, script: &str) -> String {
+        self.run(script).await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits for an element.
+    pub(crate) async fn wait_for(&self, css: &str) -> Element {
+        let found = self.page.wait().at_most(PATIENCE).every(Duration::from_millis(50));
+        match found.for_element(Locator::Css(css)).await {
+            Ok(element) => element,
+            Err(error) => panic!("waited for {css}: {error}; the page: {}", self.source().await),
+        }
+    }
+
+    /// Waits until a script returns true.
+    pub(crate) async fn wait_until(&self, condition: &str) {
+        let script = format!("return Boolean({condition})");
+        let what = format!("{condition} on the page");
+        let waited = until(&what, async || (self.run(&script).await == true).then_some(()));
+        if tokio::time::timeout(PATIENCE - Duration::from_secs(1), waited).await.is_err() {
+            panic!("waited for {condition}; the page: {}", self.source().await);
+        }
+    }
+
+    /// The page as it is now.
+    pub(crate) async fn source(&self) -> String {
+        self.page.source().await.unwrap_or_default()
+    }
+
+    /// Fills a field in.
+    pub(crate) async fn fill(&self, name: &str, text: &str) {
+        let field = self.wait_for(&format!("[name=\"{name}\"]")).await;
+        if field.tag_name().await.expect("an element") == "select" {
+            field.select_by_value(text).await.expect("a choice");
+            return;
+        }
+        if field.attr("type").await.expect("an element").as_deref() != Some("file") {
+            field.clear().await.expect("a field");
+        }
+        field.send_keys(text).await.expect("typed");
+    }
+
+    /// Presses the button of `main` with this text.
+    pub(crate) async fn press(&self, text: &str) {
+        let button = format!("//main//button[normalize-space()='{text}']");
+        let found = self.page.wait().at_most(PATIENCE).every(Duration::from_millis(50));
+        let button = found.for_element(Locator::XPath(&button)).await.expect("a button");
+        button.click().await.expect("pressed");
+    }
+
+    /// Nothing was stopped by the policy, nothing thrown, no alert shown.
+    pub(crate) async fn assert_clean(&self) {
+        let witness = self.text("return sessionStorage.getItem('witness') || ''").await;
+        assert_eq!(witness, "");
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // chromedriver ends its browser when it is asked to; both are in a process group of their own.
+        let group = format!("-{}", self.driver.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.driver.wait();
+    }
+}
+
+/// Starts chromedriver on a free port, which it prints.
+async fn driver(profile: &Path) -> (Child, u16) {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = Command::new("chromedriver");
+    command.arg("--port=0").env("HOME", profile).env("TMPDIR", profile).process_group(0);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| {
+        panic!("chromedriver: {error}; scripts/setup-tests installs it");
+    });
+    let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut sender = Some(sender);
+        for line in stdout.lines().map_while(Result::ok) {
+            let port = line.strip_suffix('.').and_then(|line| line.rsplit_once("on port ")?.1.parse().ok());
+            if let (Some(port), true) = (port, line.contains("started successfully")) {
+                sender.take().map(|sender: tokio::sync::oneshot::Sender<u16>| sender.send(port));
+            }
+        }
+    });
+    let port = soon("chromedriver's port", receiver).await.expect("it starts");
+    (child, port)
+}

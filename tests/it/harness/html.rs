@@ -1,0 +1,90 @@
+//! As much HTML as the tests need: our own pages are regular.
+
+/// The value of an attribute of the first tag that `tag` begins, entities resolved.
+pub(crate) fn attribute(html: &str, tag: &str, name: &str) -> Option<String> {
+    let tag = &html[html.find(tag)?..];
+    let tag = &tag[..tag.find('>')?];
+    let value = &tag[tag.find(&format!(" {name}=\""))? + name.len() + 3..];
+    Some(unescape(&value[..value.find('"')?]))
+}
+
+/// The hidden inputs of the first form whose start tag contains `mark`, in order.
+pub(crate) fn hidden_inputs(html: &str, mark: &str) -> Option<Vec<(String, String)>> {
+    let mut rest = html;
+    loop {
+        rest = &rest[rest.find("<form")?..];
+        let (tag, inside) = rest.split_at(rest.find('>')?);
+        if !tag.contains(mark) {
+            rest = inside;
+            continue;
+        }
+        let inside = &inside[..inside.find("</form>")?];
+        let inputs = inside.match_indices("<input").map(|(at, _)| &inside[at..]).filter_map(|input| {
+            let tag = &input[..=input.find('>')?];
+            (attribute(tag, "<input", "type")? == "hidden").then_some(())?;
+            Some((attribute(tag, "<input", "name")?, attribute(tag, "<input", "value")?))
+        });
+        return Some(inputs.collect());
+    }
+}
+
+/// What a person reads: without tags, entities resolved.
+pub(crate) fn text_of(html: &str) -> String {
+    let mut text = String::new();
+    let mut rest = html;
+    while let Some(open) = rest.find('<') {
+        text.push_str(&rest[..open]);
+        rest = rest[open..].find('>').map_or("", |close| &rest[open + close + 1..]);
+    }
+    text.push_str(rest);
+    unescape(&text)
+}
+
+fn unescape(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let entity = rest.find(';').filter(|end| *end < 10).map(|end| &rest[1..end]);
+        match entity.and_then(resolve) {
+            Some(character) => {
+                plain.push(character);
+                rest = &rest[rest.find(';').map_or(0, |end| end + 1)..];
+            }
+            None => {
+                plain.push('&');
+                rest = &rest[1..];
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+fn resolve(entity: &str) -> Option<char> {
+    match entity {
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "amp" => Some('&'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => {
+            let number = entity.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code)
+        }
+    }
+}
+
+#[test]
+fn the_reader_of_html_reads() {
+    let html = r#"<form action="/a"><input type="hidden" name="x" value="1"></form>
+        <form method="post" action="/b"><input type="hidden" name="t" value="&lt;&#x27;&amp;"><b>&quot;q</b></form>"#;
+    assert_eq!(hidden_inputs(html, "/b"), Some(vec![("t".to_owned(), "<'&".to_owned())]));
+    assert_eq!(hidden_inputs(html, "/c"), None);
+    assert_eq!(text_of("a<b title=\"x\">&lt;i&gt;</b> & &#34;"), "a<i> & \"");
+}

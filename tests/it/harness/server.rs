@@ -1,0 +1,205 @@
+//! The real binary in a folder of its own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::{Client, soon};
+
+/// A running server. It is killed when this is dropped; after a failure its stderr is shown.
+pub(crate) struct Server {
+    child: Child,
+    /// Shared with the servers before and after a restart.
+    folder: Arc<TempDir>,
+    settings: Vec<(String, String)>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The path of the login link that it printed.
+    pub(crate) login_link: String,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+}
+
+/// A command of the binary for the database in `folder`, without settings from outside.
+pub(crate) fn liveops(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveops"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LIVEOPS_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(folder).env("LIVEOPS_DATABASE", folder.join("liveops.db"));
+    command
+}
+
+/// Runs a command to its end with `input` as its stdin.
+pub(crate) fn finish(mut command: Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // One that does not read its input closes the pipe.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    child.wait_with_output().expect("it ends")
+}
+
+impl Server {
+    /// A demo server with the defaults.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A demo server with settings, named as in the contract.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::launch(folder, settings.collect(), "127.0.0.1:0", false).await
+    }
+
+    /// A demo server that logs as much as it can.
+    pub(crate) async fn verbose() -> Self {
+        let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
+        Self::launch(folder, Vec::new(), "127.0.0.1:0", true).await
+    }
+
+    async fn launch(
+        folder: Arc<TempDir>,
+        settings: Vec<(String, String)>,
+        listen: &str,
+        verbose: bool,
+    ) -> Self {
+        let mut command = liveops(folder.path());
+        for (name, value) in &settings {
+            command.env(format!("LIVEOPS_{}", name.to_uppercase()), value);
+        }
+        if verbose {
+            command.env("RUST_LOG", "trace");
+        }
+        let mut child = command
+            .env_remove("LIVEOPS_DATABASE")
+            .args(["demo", "--listen", listen, "--database"])
+            .arg(folder.path().join("liveops.db"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let (stdout, stderr) = (Arc::default(), Arc::default());
+        let mut lines = collect(child.stdout.take().expect("a pipe"), &stdout);
+        collect(child.stderr.take().expect("a pipe"), &stderr);
+        let mut server = Self {
+            child,
+            folder,
+            settings,
+            address: ([0, 0, 0, 0], 0).into(),
+            login_link: String::new(),
+            stdout,
+            stderr,
+        };
+        soon("the server's address and login link on stdout", async {
+            while server.address.port() == 0 || server.login_link.is_empty() {
+                let line =
+                    lines.recv().await.unwrap_or_else(|| panic!("the server ended: {}", server.said()));
+                if let Some(address) = line.strip_prefix("listening on http://") {
+                    server.address = address.trim_end_matches('/').parse().expect("an address");
+                }
+                if let Some(at) = line.find("/login/link/") {
+                    let link = line[at..].split_whitespace().next().expect("a link");
+                    server.login_link = link.to_owned();
+                }
+            }
+        })
+        .await;
+        server
+    }
+
+    /// The folder of the database.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The demo user, signed in by the printed link.
+    pub(crate) async fn demo_user(&self) -> Client {
+        let client = Client::new(self.address);
+        client.use_link(&self.login_link).await;
+        client
+    }
+
+    /// A new user with the password `<name> password`, signed in by the login page.
+    pub(crate) async fn user(&self, name: &str) -> Client {
+        let password = format!("{name} password");
+        let mut command = liveops(self.folder());
+        command.args(["user", "add", name, "--password-stdin"]);
+        let output = finish(command, &format!("{password}\n"));
+        assert!(output.status.success(), "user add: {output:?}");
+        let client = Client::new(self.address);
+        let answer = client.log_in(name, &password).await;
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        client
+    }
+
+    /// Everything that it wrote so far to stdout and stderr.
+    pub(crate) fn said(&self) -> String {
+        let stdout = self.stdout.lock().expect("no panic");
+        let stderr = self.stderr.lock().expect("no panic");
+        format!("stdout:\n{stdout}\nstderr:\n{stderr}")
+    }
+
+    /// kill -9, and a new server on the same database and port.
+    pub(crate) async fn kill_and_restart(mut self) -> Self {
+        self.kill();
+        self.again().await
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it is ours");
+    }
+
+    /// A new server on the same database and port; this one has ended.
+    pub(crate) async fn again(self) -> Self {
+        Self::launch(Arc::clone(&self.folder), self.settings.clone(), &self.address.to_string(), false).await
+    }
+
+    /// SIGTERM; the exit status and how long it took.
+    pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
+        let begin = Instant::now();
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+        let status =
+            super::until("the server's exit", async || self.child.try_wait().expect("it is ours")).await;
+        (status, begin.elapsed())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server wrote to {}", self.said());
+        }
+    }
+}
+
+/// Gathers a pipe's text, and gives its lines as they come.
+fn collect(pipe: impl Read + Send + 'static, text: &Arc<Mutex<String>>) -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let text = Arc::clone(text);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            text.lock().expect("no panic").push_str(&format!("{line}\n"));
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}

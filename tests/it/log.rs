@@ -1,0 +1,84 @@
+//! The whole log, as text.
+
+use crate::harness::Server;
+
+#[tokio::test]
+async fn no_line_is_ever_lacking() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "30000"), ("log_every", "1"), ("message", "row")]).await;
+    assert_eq!(client.finished(&id).await.state, "succeeded");
+    let answer = client.get(&format!("/operations/{id}/log")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+    let text = answer.text();
+    assert!(text.ends_with('\n'));
+    let mut count = 0;
+    for (line, n) in text.lines().zip(1..) {
+        assert_eq!(line, format!("row #{n}"));
+        count = n;
+    }
+    assert_eq!(count, 30_000);
+    let page = client.page(&id).await;
+    assert_eq!(page.html.matches("class=\"liveop-line\"").count(), 200, "the page keeps the tail");
+}
+
+#[tokio::test]
+async fn the_full_format_has_time_and_level_before_the_line() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let fields = [("steps", "6"), ("log_every", "2"), ("message", "row")];
+    let id = client.simulate(&fields).await;
+    client.finished(&id).await;
+    let plain = client.get(&format!("/operations/{id}/log")).await.text();
+    assert_eq!(plain, "row #2\nrow #4\nrow #6\n", "every second step, and no other line");
+    let full = client.get(&format!("/operations/{id}/log?format=full")).await;
+    assert_eq!(full.header("content-type"), "text/plain; charset=utf-8");
+    let full = full.text();
+    for (line, expected) in full.lines().zip(plain.lines()) {
+        let before = line.strip_suffix(expected).unwrap_or_else(|| panic!("{expected} at the end of {line}"));
+        let mut words = before.split_whitespace();
+        let time = words.next().expect("a time");
+        time.parse::<jiff::Timestamp>().unwrap_or_else(|error| panic!("{time}: {error}"));
+        assert_eq!(words.next().map(str::to_lowercase).as_deref(), Some("info"), "{line}");
+    }
+    assert_eq!(full.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn each_attempt_keeps_its_own() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client
+        .simulate(&[("steps", "200"), ("delay_ms", "20"), ("log_every", "1"), ("message", "row")])
+        .await;
+    let mut events = client.follow(&id).await;
+    events.until(|event| event.html().contains("row #5")).await;
+    assert_eq!(client.command(&id, "cancel").await.status, 303);
+    client.finished(&id).await;
+    let log = format!("/operations/{id}/log");
+    let first = client.get(&log).await.text();
+    assert!(first.lines().count() < 200 && first.starts_with("row #1\n"), "{first}");
+    assert_eq!(client.command(&id, "restart").await.status, 303);
+    assert_eq!(client.finished(&id).await.state, "succeeded");
+    assert_eq!(client.get(&log).await.text().lines().count(), 200, "the latest attempt");
+    assert_eq!(client.get(&format!("{log}?attempt=2")).await.text().lines().count(), 200);
+    assert_eq!(client.get(&format!("{log}?attempt=1")).await.text(), first, "as it was");
+    for unknown in ["0", "3", "-1", "x", "99999999999999999999"] {
+        assert_eq!(client.get(&format!("{log}?attempt={unknown}")).await.status, 404, "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn it_holds_what_the_page_shows_while_it_grows() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client
+        .simulate(&[("steps", "100"), ("delay_ms", "50"), ("log_every", "1"), ("message", "row")])
+        .await;
+    let mut events = client.follow(&id).await;
+    events.until(|event| event.html().contains("row #10<")).await;
+    let log = client.get(&format!("/operations/{id}/log")).await.text();
+    assert!(log.lines().count() >= 10, "who saw line 10 finds it in the log: {log}");
+    assert!(log.lines().count() < 100, "too late to prove anything");
+}

@@ -1,0 +1,17 @@
+//! The binary from outside, over TCP: one module for each promise.
+
+mod harness;
+
+mod access;
+mod accounts;
+mod browser;
+mod cancel;
+mod chain;
+mod crash;
+mod csrf;
+mod hostile;
+mod log;
+mod pages;
+mod resume;
+mod start;
+mod stream;

@@ -1,0 +1,332 @@
+//! Pages: their headers, their forms, and that they work without JavaScript.
+
+use crate::harness::{Answer, Ask, Client, Server, attribute, finish, hidden_inputs};
+
+const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                   img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+                   require-trusted-types-for 'script'; trusted-types liveops";
+
+fn assert_hardened(headers: &reqwest::header::HeaderMap, what: &str) {
+    let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().expect("ASCII"));
+    assert_eq!(header("content-security-policy"), CSP, "{what}");
+    assert_eq!(header("x-content-type-options"), "nosniff", "{what}");
+    assert_eq!(header("referrer-policy"), "same-origin", "{what}");
+    assert_eq!(headers.get_all("content-security-policy").iter().count(), 1, "{what}");
+}
+
+#[tokio::test]
+async fn every_kind_of_answer_is_hardened() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(SLOW).await;
+    let page = client.page(&id).await;
+    let token = page.token.clone().expect("just started");
+    let (css, js) = assets(&page.html);
+    let csrf = client.csrf().await;
+    let cancel = format!("/operations/{id}/cancel");
+    let kinds: Vec<(u16, Ask)> = vec![
+        (200, Ask::get("/")),
+        (200, Ask::get("/operations")),
+        (200, Ask::get("/operations/new/simulate")),
+        (200, Ask::get(&format!("/operations/{id}"))),
+        (200, Ask::new("HEAD", &format!("/operations/{id}"))),
+        (200, Ask::get(&format!("/operations/{id}/log"))),
+        (200, Ask::get("/login")),
+        (200, Ask::get(&css)),
+        (200, Ask::get(&js)),
+        (200, Ask::get("/healthz")),
+        (200, Ask::get("/readyz")),
+        (404, Ask::get("/nothing/here")),
+        (404, Ask::get("/assets/nothing")),
+        (404, Ask::get("/operations/x")),
+        (403, Ask::get("/stream?token=x")),
+        (403, Ask::post(&cancel)),
+        (405, Ask::new("DELETE", "/operations")),
+        (405, Ask::new("POST", &format!("/stream?token={token}"))),
+        (415, Ask::post(&cancel).header("content-type", "text/plain").body(b"x".to_vec())),
+        (422, Ask::post("/operations/new/simulate").form(&[("csrf_token", &csrf), ("steps", "x")])),
+        (204, Ask::post(&cancel).header("x-liveops", "1").header("x-csrf-token", &csrf)),
+        (303, Ask::post(&cancel).form(&[("csrf_token", &csrf)])),
+    ];
+    for (status, ask) in kinds {
+        let what = format!("{ask:?}");
+        let answer = client.send(ask).await;
+        assert_eq!(answer.status, status, "{what}");
+        assert_hardened(&answer.headers, &what);
+        if answer.header("content-type").starts_with("text/html") {
+            assert!(answer.header("cache-control").contains("no-store"), "{what}");
+        }
+    }
+    let id = client.simulate(SLOW).await;
+    let events = client.follow(&id).await;
+    assert_hardened(events.headers(), "a stream");
+    let nobody = Client::new(server.address);
+    for ask in [Ask::get("/operations"), Ask::get("/stream?token=x"), Ask::post(&cancel)] {
+        let what = format!("signed out: {ask:?}");
+        assert_hardened(&nobody.send(ask).await.headers, &what);
+    }
+}
+
+fn assets(html: &str) -> (String, String) {
+    let css = attribute(html, "<link rel=\"stylesheet\"", "href").expect("a stylesheet");
+    let js = attribute(html, "<script", "src").expect("the shim");
+    (css, js)
+}
+
+#[tokio::test]
+async fn assets_are_named_by_content_and_kept_for_a_year() {
+    let server = Server::start().await;
+    let html = Client::new(server.address).get("/login").await.text();
+    let client = Client::new(server.address);
+    let (css, js) = assets(&html);
+    for (path, kind) in [(css, "text/css"), (js.clone(), "text/javascript")] {
+        assert!(
+            path.starts_with("/assets/liveops") && path.len() > "/assets/liveops.css".len() + 7,
+            "{path}"
+        );
+        let answer = client.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.header("content-type").starts_with(kind), "{path}");
+        let cache = answer.header("cache-control");
+        assert!(cache.contains("max-age=31536000") && cache.contains("immutable"), "{cache}");
+        assert!(!answer.body.is_empty());
+    }
+    for path in
+        ["/assets/", "/assets/liveops.js", "/assets/..%2f..%2fCargo.toml", "/assets/liveops-00000000.css"]
+    {
+        assert_eq!(client.get(path).await.status, 404, "{path}");
+    }
+    let mut gzip = std::process::Command::new("gzip");
+    gzip.args(["-9", "-c"]);
+    let packed = finish(gzip, &client.get(&js).await.text()).stdout.len();
+    assert!((1000..=8192).contains(&packed), "{packed} bytes gzipped");
+}
+
+#[tokio::test]
+async fn pages_hold_nothing_that_the_policy_forbids() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "2"), ("log_every", "1"), ("stages", "2")]).await;
+    client.finished(&id).await;
+    for path in [
+        "/",
+        "/operations",
+        "/operations/new/simulate",
+        "/operations/new/csv_import",
+        &format!("/operations/{id}"),
+        "/login",
+        "/x",
+    ] {
+        let html = client.get(path).await.text();
+        assert!(html.starts_with("<!doctype html>") || html.starts_with("<!DOCTYPE html>"), "{path}");
+        for forbidden in
+            [" style=\"", "<style", "<script>", " onclick=", "javascript:", "http://", "https://"]
+        {
+            // The icon's data address names the namespace of SVG.
+            let html = html.replace("http://www.w3.org/2000/svg", "");
+            assert!(!html.contains(forbidden), "{forbidden} in {path}");
+        }
+        assert!(html.contains("<title>") && html.contains("lang=\"en\"") && html.contains("<main"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn without_javascript_a_page_refreshes_until_it_is_over() {
+    let server = Server::with(&[("workers", "1")]).await;
+    let client = server.demo_user().await;
+    let refreshes = |html: &str| {
+        let head = &html[..html.find("</head>").expect("a head")];
+        head.contains("<noscript><meta http-equiv=\"refresh\"")
+    };
+    let running = client.simulate(SLOW).await;
+    client.reaches(&running, "running").await;
+    let waiting = client.simulate(SLOW).await;
+    assert!(refreshes(&client.page(&running).await.html), "running");
+    assert!(refreshes(&client.page(&waiting).await.html), "waiting");
+    // The forms on these pages, by plain posts.
+    for id in [&running, &waiting] {
+        let page = client.page(id).await;
+        let action = format!("/operations/{id}/cancel");
+        let hidden = hidden_inputs(&page.html, &format!("action=\"{action}\"")).expect("a form to cancel");
+        assert_eq!(hidden[0].0, "csrf_token");
+        let hidden: Vec<_> = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(client.send(Ask::post(&action).form(&hidden)).await.status, 303);
+        let page = client.finished(id).await;
+        assert!(!refreshes(&page.html), "it is over");
+        assert!(!page.html.contains("http-equiv"), "it is over");
+        let action = format!("/operations/{id}/restart");
+        let hidden = hidden_inputs(&page.html, &format!("action=\"{action}\"")).expect("a form to restart");
+        assert!(!hidden[0].1.is_empty(), "filled in on the page");
+    }
+}
+
+#[tokio::test]
+async fn the_catalogue_names_the_kinds_and_each_has_a_form() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let catalogue = client.get("/").await.text();
+    for kind in ["csv_import", "simulate"] {
+        let path = format!("/operations/new/{kind}");
+        assert!(catalogue.contains(&format!("href=\"{path}\"")), "{kind}");
+        let form = client.get(&path).await;
+        assert_eq!(form.status, 200);
+        let hidden = hidden_inputs(&form.text(), &format!("action=\"{path}\"")).expect("a form");
+        assert_eq!(hidden[0].0, "csrf_token", "first");
+    }
+    let fields =
+        ["steps", "delay_ms", "log_every", "message", "outcome", "stages", "chain", "redirect", "stamp"];
+    let form = client.get("/operations/new/simulate").await.text();
+    for field in fields {
+        assert!(form.contains(&format!(" name=\"{field}\"")), "{field}");
+    }
+    for unknown in ["nothing", "Simulate", "..%2fsimulate", "%00"] {
+        assert_eq!(client.get(&format!("/operations/new/{unknown}")).await.status, 404, "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_field_comes_back_with_its_message_and_the_rest_as_typed() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let bad: &[(&str, &str)] = &[
+        ("steps", "1000001"),
+        ("steps", "-1"),
+        ("steps", "x"),
+        ("steps", ""),
+        ("delay_ms", "60001"),
+        ("log_every", "-1"),
+        ("outcome", "explode"),
+        ("stages", "10"),
+        ("chain", "10"),
+        ("chain", "1.5"),
+        ("stamp", "maybe"),
+    ];
+    for (name, value) in bad {
+        let fields = [("message", "as typed"), ("redirect", "/operations"), (*name, *value)];
+        let answer = client.submit("simulate", &fields, None).await;
+        assert_eq!(answer.status, 422, "{name}={value}");
+        let html = answer.text();
+        let id = format!("id=\"field-{name}\"");
+        let at = html.find(&id).unwrap_or_else(|| panic!("{id} in {html}"));
+        let tag = &html[html[..at].rfind('<').expect("a tag")..];
+        assert_eq!(attribute(tag, "<", "aria-invalid").as_deref(), Some("true"), "{name}={value}");
+        let described = attribute(tag, "<", "aria-describedby").expect("it points at its message");
+        let message = described.split(' ').next().expect("an id");
+        assert!(html.contains(&format!("id=\"{message}\"")), "{message}");
+        assert_eq!(html.matches("aria-invalid=\"true\"").count(), 1, "{name}={value}");
+        assert!(html.contains("value=\"as typed\""), "{name}={value}");
+    }
+    let without = client.submit("csv_import", &[], Some(("", b""))).await;
+    assert_eq!(without.status, 422, "no file chosen");
+    assert!(without.text().contains("aria-invalid=\"true\""));
+    assert!(!client.get("/operations").await.text().contains("<tr id=\"op-"), "nothing was started");
+}
+
+#[tokio::test]
+async fn head_is_get_without_a_body() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "1")]).await;
+    client.finished(&id).await;
+    for path in [
+        "/",
+        "/operations",
+        "/operations/new/simulate",
+        &format!("/operations/{id}"),
+        &format!("/operations/{id}/log"),
+        "/login",
+        "/nothing",
+    ] {
+        let get = client.get(path).await;
+        let head = client.send(Ask::new("HEAD", path)).await;
+        assert_eq!((head.status, head.body.len()), (get.status, 0), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_which_are_right() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let unknown = "/operations/67e55044-10b1-426f-9247-bb680e5fe0c8";
+    for (method, path, allow) in [
+        ("POST", "/", "GET"),
+        ("DELETE", "/operations", "GET"),
+        ("PUT", "/operations/new/simulate", "POST"),
+        ("GET", "/logout", "POST"),
+        // Method comes before existence.
+        ("GET", &format!("{unknown}/cancel"), "POST"),
+        ("GET", &format!("{unknown}/restart"), "POST"),
+        ("PUT", &format!("{unknown}/cancel"), "POST"),
+        ("POST", unknown, "GET"),
+        ("POST", &format!("{unknown}/log"), "GET"),
+    ] {
+        let answer = client.send(Ask::new(method, path)).await;
+        assert_eq!(answer.status, 405, "{method} {path}");
+        assert!(
+            answer.header("allow").split([',', ' ']).any(|word| word == allow),
+            "{}",
+            answer.header("allow")
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_list_is_newest_first_and_paged() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let empty = client.get("/operations").await;
+    assert_eq!(empty.status, 200);
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        ids.push(client.simulate(&[("steps", "0"), ("message", &format!("number {n}"))]).await);
+    }
+    let html = client.get("/operations").await.text();
+    let places: Vec<_> =
+        ids.iter().map(|id| html.find(&format!("<tr id=\"op-{id}-row\"")).expect("a row")).collect();
+    assert!(places.is_sorted_by(|older, newer| older > newer), "{places:?}");
+    for bad in ["0", "-1", "x", "", "99999999999999999999", "%00"] {
+        let answer = client.get(&format!("/operations?page={bad}")).await;
+        assert_eq!(answer.status, 200, "{bad}");
+        assert!(answer.text().contains(&ids[2]), "{bad} is the first page");
+    }
+    assert_eq!(client.get("/operations?page=1000").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_gets_413() {
+    let server = Server::with(&[("max_upload_bytes", "100000")]).await;
+    let client = server.demo_user().await;
+    let row = b"a,b\n".repeat(20_000);
+    let fits = client.submit("csv_import", &[], Some(("fits.csv", &row))).await;
+    assert_eq!(fits.status, 303, "{}", fits.text());
+    let large = b"a,b\n".repeat(50_000);
+    let answer = client.submit("csv_import", &[], Some(("large.csv", &large))).await;
+    assert_eq!(answer.status, 413);
+    assert!(answer.text().contains("<main"), "a page that says what to do");
+    let message = "x".repeat(200_000);
+    assert_eq!(client.submit("simulate", &[("message", &message)], None).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_wrong_content_type_gets_415() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    for kind in ["text/plain", "application/json", "application/xml"] {
+        let ask =
+            Ask::post("/operations/new/simulate").header("content-type", kind).header("x-csrf-token", &csrf);
+        let answer: Answer = client.send(ask.body(b"steps=1".to_vec())).await;
+        assert_eq!(answer.status, 415, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn health_needs_no_session() {
+    let server = Server::start().await;
+    let nobody = Client::new(server.address);
+    let answer = nobody.get("/healthz").await;
+    assert_eq!((answer.status, answer.text().trim()), (200, "ok"));
+    assert_eq!(nobody.get("/readyz").await.status, 200);
+}
