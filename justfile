@@ -1,0 +1,36 @@
+# `just` alone lists what one can do.
+
+_list:
+    @just --list --unsorted
+
+# The demo on a fresh database; prints its address and a login link
+run-demo *options:
+    cargo run --release -- demo {{options}}
+
+# All tests, or those whose names hold a word; installs what is missing
+test *words:
+    scripts/test {{words}}
+
+# The tests without a browser
+test-quick:
+    cargo nextest run -E 'not test(browser::)'
+
+# What CI does
+check:
+    .ci/run
+
+# Formats the code
+fmt:
+    cargo fmt
+
+# The lints, as errors
+lint:
+    cargo clippy --all-targets -- -D warnings
+
+# The crate's documentation
+doc:
+    cargo doc --no-deps --open
+
+# Known vulnerabilities in what we depend on; needs the network
+audit:
+    cargo deny check advisories
