@@ -23,7 +23,15 @@ const CORE: [&str; 14] = [
 
 /// What the core does not know: HTTP, SQL, templates, files and what time it is.
 const OUTSIDE: [&str; 10] = [
-    "axum", "hyper", "rusqlite", "minijinja", "std::fs", "tokio::fs", "Timestamp::now", "Instant::now(", "crate::web",
+    "axum",
+    "hyper",
+    "rusqlite",
+    "minijinja",
+    "std::fs",
+    "tokio::fs",
+    "Timestamp::now",
+    "Instant::now(",
+    "crate::web",
     "crate::store",
 ];
 
@@ -60,7 +68,17 @@ fn the_core_knows_nothing_outside() {
 #[test]
 fn the_engine_knows_no_http() {
     assert_knows_none(
-        &["live.rs", "live", "runner.rs", "runner", "store.rs", "store", "stream/hub.rs", "render.rs", "render"],
+        &[
+            "live.rs",
+            "live",
+            "runner.rs",
+            "runner",
+            "store.rs",
+            "store",
+            "stream/hub.rs",
+            "render.rs",
+            "render",
+        ],
         &["axum", "hyper", "crate::web", "crate::kinds"],
     );
 }
@@ -72,5 +90,8 @@ fn the_web_knows_the_store_by_its_traits() {
 
 #[test]
 fn the_kinds_and_the_command_line_use_the_public_api() {
-    assert_knows_none(&["kinds.rs", "kinds"], &["crate::web", "crate::runner", "crate::store", "crate::live", "pub(crate) use"]);
+    assert_knows_none(
+        &["kinds.rs", "kinds"],
+        &["crate::web", "crate::runner", "crate::store", "crate::live", "pub(crate) use"],
+    );
 }

@@ -27,7 +27,8 @@ fn first_frame(state: State, updates: Vec<Update>) -> String {
     text.split("\n\n")
         .filter(|block| !block.is_empty())
         .map(|block| {
-            let data: Value = serde_json::from_str(block.split("data: ").nth(1).expect("data")).expect("JSON");
+            let data: Value =
+                serde_json::from_str(block.split("data: ").nth(1).expect("data")).expect("JSON");
             match data["html"].as_str() {
                 Some(html) => format!("## {} {}\n{html}\n", data["swap"].as_str().unwrap_or(""), data["id"]),
                 None => format!("## {data}\n"),
@@ -93,7 +94,9 @@ fn hostile_text_stays_text() {
 #[test]
 fn succeeded() {
     let ending = Ending {
-        result: Some(json!({ "rows imported": 999_981, "rows rejected": 19, "table": "customers", "seconds": 82.5 })),
+        result: Some(
+            json!({ "rows imported": 999_981, "rows rejected": 19, "table": "customers", "seconds": 82.5 }),
+        ),
         redirect: Some("/operations".into()),
         ..Ending::plain(State::Succeeded)
     };
