@@ -1,8 +1,9 @@
 //! What lasts: the traits and their homes.
 
-// mod sqlite;
+mod migrations;
+mod sqlite;
 
-// pub use sqlite::Sqlite;
+pub use sqlite::Sqlite;
 
 use async_trait::async_trait;
 use jiff::Timestamp;

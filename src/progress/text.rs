@@ -41,6 +41,11 @@ impl Text {
         })
     }
 
+    /// A text that was cleaned before it was stored.
+    pub(crate) fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

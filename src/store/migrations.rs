@@ -1,0 +1,114 @@
+//! The schema of the SQLite store and how a file comes to it.
+//!
+//! A step, once released, never changes: later versions add steps. The file may be the host's, so
+//! every table and index is called `liveops_*`, and the version stands in `liveops_meta`, not in
+//! the file's own `user_version`.
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+
+/// Each step leads from the version that is its index to the next one.
+const STEPS: &[&str] = &[FIRST];
+
+/// The version that this program knows.
+pub(super) const KNOWN: i64 = STEPS.len() as i64;
+
+/// Times are microseconds since the Unix epoch; ids are UUIDs as text.
+const FIRST: &str = "
+CREATE TABLE liveops_operations (
+    row      INTEGER PRIMARY KEY,
+    id       TEXT NOT NULL UNIQUE,
+    kind     TEXT NOT NULL,
+    owner    TEXT NOT NULL,
+    title    TEXT NOT NULL,
+    input    TEXT NOT NULL,            -- JSON
+    previous TEXT,
+    state    TEXT NOT NULL,
+    attempt  INTEGER NOT NULL,
+    claim    INTEGER NOT NULL,
+    worker   TEXT,                     -- whose it is while it runs, else NULL
+    created  INTEGER NOT NULL,
+    queued   INTEGER NOT NULL,         -- when the latest attempt came into the queue
+    started  INTEGER,
+    finished INTEGER,
+    ending   TEXT,                     -- JSON
+    detail   TEXT
+);
+CREATE INDEX liveops_operations_list ON liveops_operations (owner, created DESC, row DESC);
+CREATE INDEX liveops_operations_queue ON liveops_operations (queued, row) WHERE state = 'waiting';
+CREATE INDEX liveops_operations_worker ON liveops_operations (worker) WHERE worker IS NOT NULL;
+
+-- The page of the latest attempt, apart from the record so that lists need not read past it.
+CREATE TABLE liveops_projections (
+    operation  TEXT PRIMARY KEY REFERENCES liveops_operations (id) ON DELETE CASCADE,
+    projection TEXT NOT NULL           -- JSON
+) WITHOUT ROWID;
+
+-- A chunk holds the lines first_seq to last_seq, each as '<microseconds> <level> <text>\\n'.
+CREATE TABLE liveops_log (
+    operation TEXT NOT NULL REFERENCES liveops_operations (id) ON DELETE CASCADE,
+    attempt   INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq  INTEGER NOT NULL,
+    chunk     TEXT NOT NULL,
+    PRIMARY KEY (operation, attempt, first_seq)
+) WITHOUT ROWID;
+
+CREATE TABLE liveops_users (
+    id            TEXT NOT NULL PRIMARY KEY,
+    name          TEXT NOT NULL UNIQUE,
+    groups        TEXT NOT NULL,       -- JSON
+    superuser     INTEGER NOT NULL,
+    password_hash TEXT,
+    created       INTEGER NOT NULL
+);
+
+-- Keyed by the SHA-256 of the secret.
+CREATE TABLE liveops_sessions (
+    digest  BLOB PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES liveops_users (id) ON DELETE CASCADE,
+    expires INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX liveops_sessions_user ON liveops_sessions (user_id);
+CREATE INDEX liveops_sessions_expires ON liveops_sessions (expires);
+
+CREATE TABLE liveops_login_links (
+    digest  BLOB PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES liveops_users (id) ON DELETE CASCADE,
+    expires INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX liveops_login_links_user ON liveops_login_links (user_id);
+CREATE INDEX liveops_login_links_expires ON liveops_login_links (expires);
+";
+
+/// The version of the tables in the file; 0 where there are none.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'liveops_meta'";
+    if connection.query_row(sql, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(0);
+    }
+    let sql = "SELECT value FROM liveops_meta WHERE key = 'version'";
+    Ok(connection.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// Takes the steps that the file lacks, in one transaction. Returns the version that it has now:
+/// higher than [`KNOWN`] when a newer program was faster, and then nothing was changed.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
+    if version(connection)? == KNOWN {
+        return Ok(KNOWN);
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    let Some(steps) = usize::try_from(found).ok().and_then(|found| STEPS.get(found..)) else {
+        return Ok(found);
+    };
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS liveops_meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    )?;
+    for step in steps {
+        transaction.execute_batch(step)?;
+    }
+    transaction
+        .execute("INSERT OR REPLACE INTO liveops_meta (key, value) VALUES ('version', ?1)", [KNOWN])?;
+    transaction.commit()?;
+    Ok(KNOWN)
+}

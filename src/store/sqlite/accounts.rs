@@ -1,0 +1,133 @@
+//! Users, sessions and login links.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::Sqlite;
+use super::fault::Fault;
+use super::rows::{json, micros, to_json};
+use crate::store::{Accounts, Digest, StoreError, StoreResult, User};
+
+/// What [`user`] reads.
+const USER: &str = "id, name, groups, superuser, password_hash";
+
+#[async_trait]
+impl Accounts for Sqlite {
+    async fn add_user(&self, user: User, now: Timestamp) -> StoreResult<()> {
+        let groups = to_json(&user.groups).map_err(Fault::of_write)?;
+        let add = move |connection: &Connection| {
+            let User { id, name, superuser, password_hash, .. } = user;
+            if connection.prepare_cached("SELECT 1 FROM liveops_users WHERE name = ?1")?.exists([&name])? {
+                return Err(StoreError::Taken(name).into());
+            }
+            let sql = "INSERT INTO liveops_users (id, name, groups, superuser, password_hash, created)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.execute(params![id, name, groups, superuser, password_hash, micros(now)])?;
+            Ok(())
+        };
+        self.0.writer.write(add).await
+    }
+
+    async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>> {
+        let name = name.to_owned();
+        let find = move |connection: &Connection| {
+            let sql = format!("SELECT {USER} FROM liveops_users WHERE name = ?1");
+            one(connection, &sql, [name])
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn open_session(&self, session: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()> {
+        let user_id = user_id.to_owned();
+        let open = move |connection: &Connection| {
+            insert_session(connection, session, &user_id, expires, Timestamp::now())
+        };
+        self.0.writer.write(open).await
+    }
+
+    async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>> {
+        let find = move |connection: &Connection| {
+            let sql = format!(
+                "SELECT {USER} FROM liveops_sessions JOIN liveops_users ON id = user_id
+                 WHERE digest = ?1 AND expires > ?2"
+            );
+            one(connection, &sql, params![session.as_bytes(), micros(now)])
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn close_session(&self, session: Digest) -> StoreResult<()> {
+        let close = move |connection: &Connection| {
+            let sql = "DELETE FROM liveops_sessions WHERE digest = ?1";
+            connection.prepare_cached(sql)?.execute([session.as_bytes()])?;
+            Ok(())
+        };
+        self.0.writer.write(close).await
+    }
+
+    async fn add_login_link(&self, link: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()> {
+        let user_id = user_id.to_owned();
+        let add = move |connection: &Connection| {
+            let sql = "DELETE FROM liveops_login_links WHERE expires <= ?1";
+            connection.prepare_cached(sql)?.execute([micros(Timestamp::now())])?;
+            let sql = "INSERT INTO liveops_login_links (digest, user_id, expires) VALUES (?1, ?2, ?3)";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.execute(params![link.as_bytes(), user_id, micros(expires)])?;
+            Ok(())
+        };
+        self.0.writer.write(add).await
+    }
+
+    async fn use_login_link(
+        &self,
+        link: Digest,
+        session: Digest,
+        session_expires: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let sign_in = move |connection: &Connection| {
+            let sql = "DELETE FROM liveops_login_links WHERE digest = ?1 AND expires > ?2 RETURNING user_id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let user_id: Option<String> =
+                statement.query_row(params![link.as_bytes(), micros(now)], |row| row.get(0)).optional()?;
+            let Some(user_id) = user_id else { return Ok(false) };
+            insert_session(connection, session, &user_id, session_expires, now)?;
+            Ok(true)
+        };
+        self.0.writer.write(sign_in).await
+    }
+}
+
+/// Opens a session, and takes the occasion to remove those that are over.
+fn insert_session(
+    connection: &Connection,
+    session: Digest,
+    user_id: &str,
+    expires: Timestamp,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    connection.prepare_cached("DELETE FROM liveops_sessions WHERE expires <= ?1")?.execute([micros(now)])?;
+    let sql = "INSERT INTO liveops_sessions (digest, user_id, expires) VALUES (?1, ?2, ?3)";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![session.as_bytes(), user_id, micros(expires)])?;
+    Ok(())
+}
+
+fn one(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Option<User>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    rows.next()?.map(user).transpose()
+}
+
+/// A user from a row of [`USER`].
+fn user(row: &Row<'_>) -> Result<User, Fault> {
+    Ok(User {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        groups: json(&row.get::<_, String>("groups")?)?,
+        superuser: row.get("superuser")?,
+        password_hash: row.get("password_hash")?,
+    })
+}

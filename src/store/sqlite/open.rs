@@ -1,0 +1,132 @@
+//! Opening the file: first a look that changes nothing, then the settings, then the tables.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::fault::Fault;
+use crate::store::{StoreError, StoreResult, migrations};
+
+/// How long another connection, the host's say, may hold the file before a write gives up.
+const BUSY: Duration = Duration::from_secs(5);
+/// A larger file is checked without its logs and pages, so that it opens within a second.
+const CHECK_WHOLE: u64 = 64 * 1024 * 1024;
+/// The tables without which nothing works.
+const VITAL: [&str; 5] =
+    ["liveops_meta", "liveops_operations", "liveops_users", "liveops_sessions", "liveops_login_links"];
+
+/// A connection for the writer, and the file's one true path: beside it stand the files by which
+/// processes know each other, so all of them have to mean the same.
+pub(super) fn open(path: &Path) -> StoreResult<(PathBuf, Connection)> {
+    let failed = |error: &dyn std::fmt::Display| {
+        StoreError::Failed(format!("{} cannot be opened: {error}", path.display()).into())
+    };
+    create(path).map_err(|error| failed(&error))?;
+    let full = path.canonicalize().map_err(|error| failed(&error))?;
+    let connection = connect(&full).map_err(|error| match error.of_write() {
+        StoreError::Newer { found, known } => StoreError::Newer { found, known },
+        StoreError::Unwritable(error) | StoreError::Failed(error) => failed(&error),
+        other => failed(&other),
+    })?;
+    Ok((full, connection))
+}
+
+/// A connection that reads only.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Makes an empty file where there is none: it will hold hashes of passwords, so it is its owner's
+/// only. SQLite gives the files beside it the same mode.
+fn create(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // Closing would move the write-ahead log of another program into a file that we only look at.
+    let log_left = wal_of(path).metadata().is_ok_and(|log| log.len() > 0);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left)?;
+    let found = migrations::version(&connection)?;
+    if found > migrations::KNOWN {
+        return Err(StoreError::Newer { found, known: migrations::KNOWN }.into());
+    }
+    check(&connection, path, found > 0)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+
+    write_ahead(&connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // A log that one large transaction blew up doesn't stay so.
+    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    let found = migrations::migrate(&mut connection)?;
+    if found != migrations::KNOWN {
+        return Err(StoreError::Newer { found, known: migrations::KNOWN }.into());
+    }
+    Ok(connection)
+}
+
+/// Refuses a damaged file before anything is written to it.
+fn check(connection: &Connection, path: &Path, has_tables: bool) -> Result<(), Fault> {
+    let check = |argument: &str| -> Result<(), Fault> {
+        let sql = format!("PRAGMA quick_check({argument})");
+        let answer: String = connection.query_row(&sql, [], |row| row.get(0))?;
+        if answer == "ok" {
+            return Ok(());
+        }
+        let answer = answer.replace('\n', " ");
+        Err(Fault::stored(format!("it is corrupt: restore it from a backup ({answer})")))
+    };
+    let small = path.metadata().is_ok_and(|file| file.len() <= CHECK_WHOLE);
+    match (small, has_tables) {
+        (true, _) => check("1"),
+        (false, true) => VITAL.into_iter().try_for_each(check),
+        (false, false) => Ok(()),
+    }
+}
+
+/// Switches to the write-ahead log. SQLite doesn't always wait for another process that does the
+/// same, so we do.
+fn write_ahead(connection: &Connection) -> Result<(), Fault> {
+    let give_up = Instant::now() + BUSY;
+    loop {
+        let sql = "PRAGMA journal_mode = WAL";
+        match connection.query_row(sql, [], |row| row.get::<_, String>(0)) {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => {
+                let reason =
+                    format!("its file system allows no write-ahead log, only {mode}: use a local disk");
+                return Err(Fault::stored(reason));
+            }
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn wal_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}

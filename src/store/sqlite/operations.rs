@@ -1,0 +1,292 @@
+//! Operations and their queue.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::fault::Fault;
+use super::rows::{self, RECORD, micros, record, signed, to_json, unsigned};
+use super::{Sqlite, log, worker};
+use crate::operation::{Ending, NewOperation, OperationId, Record, State};
+use crate::projection::{Line, Projection};
+use crate::store::{CancelAnswer, Finish, Lease, RecordPage, Store, StoreError, StoreResult};
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<()> {
+        self.0.writer.write(move |connection| insert(connection, &new, now)).await
+    }
+
+    async fn record(&self, id: OperationId) -> StoreResult<Option<Record>> {
+        let find = move |connection: &Connection| {
+            let sql = format!("SELECT {RECORD} FROM liveops_operations WHERE id = ?1");
+            one(connection, &sql, params![id.to_string()])
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
+        let find = move |connection: &Connection| {
+            let sql = "SELECT projection FROM liveops_projections WHERE operation = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let text: Option<String> = statement.query_row([id.to_string()], |row| row.get(0)).optional()?;
+            Ok(text.and_then(|text| projection(&id.to_string(), &text)))
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage> {
+        let owner = owner.to_owned();
+        let find = move |connection: &Connection| {
+            let sql = format!(
+                "SELECT {RECORD} FROM liveops_operations WHERE owner = ?1
+                 ORDER BY created DESC, row DESC LIMIT ?2 OFFSET ?3"
+            );
+            let offset = u64::from(page.max(1) - 1) * u64::from(per_page);
+            // One more than asked for tells whether there is more.
+            let limit = i64::from(per_page) + 1;
+            let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+            let mut records = all(connection, &sql, params![owner, limit, offset])?;
+            let more = records.len() > per_page as usize;
+            records.truncate(per_page as usize);
+            Ok(RecordPage { records, more })
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn before(&self, id: OperationId) -> StoreResult<u64> {
+        let count = move |connection: &Connection| {
+            let sql = "SELECT count(*) FROM liveops_operations AS me, liveops_operations AS other
+                       WHERE me.id = ?1 AND me.state = 'waiting' AND other.state = 'waiting'
+                       AND (other.queued, other.row) < (me.queued, me.row)";
+            let mut statement = connection.prepare_cached(sql)?;
+            unsigned(statement.query_row([id.to_string()], |row| row.get(0))?)
+        };
+        self.0.readers.read(count).await
+    }
+
+    async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>> {
+        let read =
+            move |connection: &Connection| log::read(connection, id, attempt, from_seq, limit as usize);
+        self.0.readers.read(read).await
+    }
+
+    async fn claim(&self, kinds: &[String], now: Timestamp) -> StoreResult<Option<Record>> {
+        let kinds = serde_json::json!(kinds).to_string();
+        // Mostly nothing waits, and looking needn't take the file from others that write.
+        let asked = kinds.clone();
+        let waits = self.0.readers.read(move |connection| {
+            let sql = "SELECT 1 FROM liveops_operations
+                       WHERE state = 'waiting' AND kind IN (SELECT value FROM json_each(?1)) LIMIT 1";
+            Ok(connection.prepare_cached(sql)?.exists([asked])?)
+        });
+        if !waits.await? {
+            return Ok(None);
+        }
+        let worker = std::sync::Arc::clone(&self.0.worker);
+        let claim = move |connection: &Connection| {
+            worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
+            let sql = format!(
+                "UPDATE liveops_operations
+                 SET state = 'running', claim = claim + 1, worker = ?2, started = ?3
+                 WHERE row = (
+                     SELECT row FROM liveops_operations
+                     WHERE state = 'waiting' AND kind IN (SELECT value FROM json_each(?1))
+                     ORDER BY queued, row LIMIT 1)
+                 RETURNING {RECORD}"
+            );
+            one(connection, &sql, params![kinds, worker.id(), micros(now)])
+        };
+        self.0.writer.write(claim).await
+    }
+
+    async fn checkpoint(&self, lease: Lease, lines: Vec<Line>, projection: Projection) -> StoreResult<()> {
+        let chunks = log::chunks(&lines);
+        let page = to_json(&projection).map_err(Fault::of_write)?;
+        let save = move |connection: &Connection| {
+            let sql = "SELECT 1 FROM liveops_operations
+                       WHERE id = ?1 AND claim = ?2 AND state IN ('running', 'cancelling')";
+            let mut statement = connection.prepare_cached(sql)?;
+            if !statement.exists(params![lease.operation.to_string(), signed(lease.claim)?])? {
+                return Err(fenced(lease));
+            }
+            log::insert(connection, lease, &chunks)?;
+            replace_projection(connection, lease.operation, &page)
+        };
+        self.0.writer.write(save).await
+    }
+
+    async fn finish(&self, lease: Lease, lines: Vec<Line>, finish: Finish) -> StoreResult<()> {
+        let Finish { projection, ending, detail, next, at } = finish;
+        if !ending.state.is_final() {
+            let reason = format!("{:?} is no ending", ending.state.as_str());
+            return Err(StoreError::Failed(reason.into()));
+        }
+        let chunks = log::chunks(&lines);
+        let page = to_json(&projection).map_err(Fault::of_write)?;
+        let ending_text = to_json(&ending).map_err(Fault::of_write)?;
+        let end = move |connection: &Connection| {
+            let sql = "UPDATE liveops_operations
+                       SET state = ?3, ending = ?4, detail = ?5, finished = ?6, worker = NULL
+                       WHERE id = ?1 AND claim = ?2 AND state IN ('running', 'cancelling')";
+            let ended = connection.prepare_cached(sql)?.execute(params![
+                lease.operation.to_string(),
+                signed(lease.claim)?,
+                ending.state.as_str(),
+                ending_text,
+                detail,
+                micros(at)
+            ])?;
+            if ended == 0 {
+                return Err(fenced(lease));
+            }
+            log::insert(connection, lease, &chunks)?;
+            replace_projection(connection, lease.operation, &page)?;
+            next.map_or(Ok(()), |next| insert(connection, &next, at))
+        };
+        self.0.writer.write(end).await
+    }
+
+    async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer> {
+        let ending = to_json(&Ending::plain(State::Cancelled)).map_err(Fault::of_write)?;
+        let cancel = move |connection: &Connection| {
+            let id = id.to_string();
+            let sql = "UPDATE liveops_operations SET state = 'cancelled', ending = ?2, finished = ?3
+                       WHERE id = ?1 AND state = 'waiting'";
+            if connection.prepare_cached(sql)?.execute(params![id, ending, micros(now)])? > 0 {
+                return Ok(CancelAnswer::Cancelled);
+            }
+            let sql = "UPDATE liveops_operations SET state = 'cancelling'
+                       WHERE id = ?1 AND state IN ('running', 'cancelling')";
+            let asked = connection.prepare_cached(sql)?.execute([id])? > 0;
+            Ok(if asked { CancelAnswer::Requested } else { CancelAnswer::Nothing })
+        };
+        self.0.writer.write(cancel).await
+    }
+
+    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
+        let restart = move |connection: &Connection| {
+            let id = id.to_string();
+            let sql = "UPDATE liveops_operations
+                       SET state = 'waiting', attempt = attempt + 1, queued = ?2,
+                           started = NULL, finished = NULL, ending = NULL, detail = NULL
+                       WHERE id = ?1 AND state NOT IN ('waiting', 'running', 'cancelling')";
+            if connection.prepare_cached(sql)?.execute(params![id, micros(now)])? == 0 {
+                return Ok(false);
+            }
+            let sql = "DELETE FROM liveops_projections WHERE operation = ?1";
+            connection.prepare_cached(sql)?.execute([id])?;
+            Ok(true)
+        };
+        self.0.writer.write(restart).await
+    }
+
+    async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
+        let worker = self.0.worker.id().to_owned();
+        let find = move |connection: &Connection| {
+            let sql = "SELECT id FROM liveops_operations WHERE worker = ?1 AND state = 'cancelling'";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([worker])?;
+            let mut ids = Vec::new();
+            while let Some(row) = rows.next()? {
+                ids.push(rows::id(&row.get::<_, String>("id")?)?);
+            }
+            Ok(ids)
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn orphans(&self) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+        let database = self.0.readers.path().to_owned();
+        let own = self.0.worker.id().to_owned();
+        let find = move |connection: &Connection| {
+            let mut orphans = Vec::new();
+            for worker in workers(connection)? {
+                if worker != own && worker::is_dead(&database, &worker) {
+                    runs_of(connection, &worker, &mut orphans)?;
+                }
+            }
+            Ok(orphans)
+        };
+        self.0.readers.read(find).await
+    }
+}
+
+fn insert(connection: &Connection, new: &NewOperation, now: Timestamp) -> Result<(), Fault> {
+    let sql = "INSERT INTO liveops_operations
+                   (id, kind, owner, title, input, previous, state, attempt, claim, created, queued)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'waiting', 1, 0, ?7, ?7)";
+    connection.prepare_cached(sql)?.execute(params![
+        new.id.to_string(),
+        new.kind,
+        new.owner,
+        new.title,
+        rows::input(&new.input),
+        new.previous.map(|id| id.to_string()),
+        micros(now)
+    ])?;
+    Ok(())
+}
+
+fn replace_projection(connection: &Connection, id: OperationId, page: &str) -> Result<(), Fault> {
+    let sql = "INSERT INTO liveops_projections (operation, projection) VALUES (?1, ?2)
+               ON CONFLICT (operation) DO UPDATE SET projection = excluded.projection";
+    connection.prepare_cached(sql)?.execute(params![id.to_string(), page])?;
+    Ok(())
+}
+
+/// The processes that operations name as running them.
+fn workers(connection: &Connection) -> Result<Vec<String>, Fault> {
+    let sql = "SELECT DISTINCT worker FROM liveops_operations WHERE worker IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let workers = statement.query_map([], |row| row.get(0))?;
+    Ok(workers.collect::<Result<_, _>>()?)
+}
+
+fn runs_of(
+    connection: &Connection,
+    worker: &str,
+    runs: &mut Vec<(Record, Option<Projection>)>,
+) -> Result<(), Fault> {
+    let sql = format!(
+        "SELECT {RECORD}, projection FROM liveops_operations
+         LEFT JOIN liveops_projections ON operation = id WHERE worker = ?1 ORDER BY row"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([worker])?;
+    while let Some(row) = rows.next()? {
+        let record = record(row)?;
+        let text: Option<String> = row.get("projection")?;
+        let page = text.and_then(|text| projection(&record.id.to_string(), &text));
+        runs.push((record, page));
+    }
+    Ok(())
+}
+
+/// A stored page; none where another version of this program wrote it in another form: the record
+/// still says how it ended, and an orphan can be marked.
+fn projection(id: &str, text: &str) -> Option<Projection> {
+    serde_json::from_str(text)
+        .inspect_err(|error| tracing::warn!(operation = id, %error, "the stored page cannot be read"))
+        .ok()
+}
+
+fn one(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Option<Record>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    rows.next()?.map(record).transpose()
+}
+
+fn all(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Record>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(record(row)?);
+    }
+    Ok(records)
+}
+
+fn fenced(lease: Lease) -> Fault {
+    StoreError::Fenced { operation: lease.operation, claim: lease.claim }.into()
+}

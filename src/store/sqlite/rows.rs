@@ -1,0 +1,68 @@
+//! Rows to values and back.
+
+use jiff::Timestamp;
+use rusqlite::Row;
+use serde_json::Value;
+
+use super::fault::Fault;
+use crate::operation::{OperationId, Record};
+use crate::store::state_from;
+
+/// What [`record`] reads, in its order.
+pub(super) const RECORD: &str =
+    "id, kind, owner, title, input, previous, state, attempt, claim, created, started, finished, ending";
+
+/// A record from a row that begins with [`RECORD`].
+pub(super) fn record(row: &Row<'_>) -> Result<Record, Fault> {
+    let previous: Option<String> = row.get("previous")?;
+    let ending: Option<String> = row.get("ending")?;
+    Ok(Record {
+        id: id(&row.get::<_, String>("id")?)?,
+        kind: row.get("kind")?,
+        owner: row.get("owner")?,
+        title: row.get("title")?,
+        input: json(&row.get::<_, String>("input")?)?,
+        previous: previous.as_deref().map(id).transpose()?,
+        state: state_from(&row.get::<_, String>("state")?)?,
+        attempt: row.get("attempt")?,
+        claim: unsigned(row.get("claim")?)?,
+        created: time(row.get("created")?)?,
+        started: row.get::<_, Option<i64>>("started")?.map(time).transpose()?,
+        finished: row.get::<_, Option<i64>>("finished")?.map(time).transpose()?,
+        ending: ending.as_deref().map(json).transpose()?,
+    })
+}
+
+pub(super) fn id(text: &str) -> Result<OperationId, Fault> {
+    text.parse().map_err(|error: crate::operation::ParseIdError| Fault::stored(error))
+}
+
+pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Fault> {
+    serde_json::from_str(text).map_err(Fault::stored)
+}
+
+/// JSON as it is stored.
+pub(super) fn to_json(value: &impl serde::Serialize) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(Fault::stored)
+}
+
+pub(super) fn input(value: &Value) -> String {
+    value.to_string()
+}
+
+/// Microseconds since the Unix epoch.
+pub(super) fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+pub(super) fn time(micros: i64) -> Result<Timestamp, Fault> {
+    Timestamp::from_microsecond(micros).map_err(Fault::stored)
+}
+
+pub(super) fn unsigned(number: i64) -> Result<u64, Fault> {
+    u64::try_from(number).map_err(Fault::stored)
+}
+
+pub(super) fn signed(number: u64) -> Result<i64, Fault> {
+    i64::try_from(number).map_err(Fault::stored)
+}
