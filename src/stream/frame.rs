@@ -87,10 +87,10 @@ mod tests {
         let expected = "event: state\n\
              data: {\"operation\":\"67e55044-10b1-426f-9247-bb680e5fe0c8\",\"state\":\"succeeded\"}\n\n\
              event: fragment\n\
-             data: {\"html\":\"<b>\\r\\n\\\"é\u{2028}\",\"id\":\"x\",\"swap\":\"outer\"}\n\n\
+             data: {\"id\":\"x\",\"swap\":\"outer\",\"html\":\"<b>\\r\\n\\\"é\u{2028}\"}\n\n\
              event: end\n\
              id: ff-1-9\n\
-             data: {\"operation\":\"67e55044-10b1-426f-9247-bb680e5fe0c8\",\"redirect\":null,\"state\":\"succeeded\",\"url\":\"/operations/1\"}\n\n";
+             data: {\"operation\":\"67e55044-10b1-426f-9247-bb680e5fe0c8\",\"state\":\"succeeded\",\"url\":\"/operations/1\",\"redirect\":null}\n\n";
         assert_eq!(std::str::from_utf8(&frame.bytes), Ok(expected));
     }
 }
