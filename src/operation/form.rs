@@ -146,7 +146,9 @@ impl Field {
         let text = match value {
             Some(Submitted::Text(text)) => text.as_str(),
             Some(Submitted::File(_)) => return Err("A file does not fit here.".to_owned()),
-            None => "",
+            // A form says nothing of a box that is not ticked, and need not name what has a default.
+            None if self.kind == FieldKind::Checkbox => "",
+            None => self.default.as_str(),
         };
         if text.contains('\0') {
             return Err("This holds a NUL character, which text cannot have.".to_owned());
@@ -159,8 +161,6 @@ impl Field {
         }
         match &self.kind {
             FieldKind::Number { min, max } => {
-                // A form need not name a number that has a default.
-                let text = if value.is_none() { self.default.as_str() } else { text };
                 let number: i64 =
                     text.trim().parse().map_err(|_| format!("Enter a whole number from {min} to {max}."))?;
                 if (*min..=*max).contains(&number) {
@@ -170,7 +170,6 @@ impl Field {
                 }
             }
             FieldKind::Choice { choices } => {
-                let text = if value.is_none() { self.default.as_str() } else { text };
                 if choices.contains(&text) || (text.is_empty() && !self.required) {
                     Ok(text.into())
                 } else {
@@ -182,12 +181,8 @@ impl Field {
                 "on" | "true" | "1" => Ok(true.into()),
                 _ => Err("Tick the box or leave it.".to_owned()),
             },
-            FieldKind::Text => {
-                let text = if value.is_none() { self.default.as_str() } else { text };
-                Ok(text.into())
-            }
+            FieldKind::Text => Ok(text.into()),
             FieldKind::Path => {
-                let text = if value.is_none() { self.default.as_str() } else { text };
                 if text.is_empty() || is_local_path(text) {
                     Ok(text.into())
                 } else {
