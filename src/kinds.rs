@@ -6,6 +6,8 @@
 mod csv_import;
 mod examples;
 mod simulate;
+#[cfg(test)]
+mod tests;
 
 pub use csv_import::CsvImport;
 pub use examples::{Chain, Failing, Quick, Redirect};

@@ -135,6 +135,8 @@ struct Report {
 
 impl CsvImport {
     fn import(&self, p: &Progress) -> std::result::Result<Counts, Stop> {
+        // What an earlier attempt left goes first: however this one ends, it holds its rows or none.
+        target::remove(&path_for(&self.file.path)).map_err(TargetError::from)?;
         let mut checked = self.check(p)?;
         let rows = self.read(p, &mut checked)?;
         let (target, counts) = self.fill(p, &mut checked, rows)?;
@@ -212,9 +214,7 @@ impl CsvImport {
             step?;
             let Some(row) = rows.next()? else { break };
             let reason = match row.text() {
-                _ if row.cells() != columns => {
-                    format!("{}, the header has {columns}", counted(row.cells() as u64, "cell"))
-                }
+                _ if row.cells() != columns => wrong_cells(row.cells(), columns),
                 None => "not UTF-8".to_owned(),
                 Some(cells) => {
                     insert.row(cells)?;
@@ -295,6 +295,10 @@ fn report(p: &Progress, target: Target, counts: &Counts) -> std::result::Result<
         format!("{} imported into {name}, {} rejected", counted(*imported, "row"), grouped(*rejected)),
     );
     Ok(())
+}
+
+fn wrong_cells(cells: usize, columns: usize) -> String {
+    format!("{cells} cell{}, the header has {columns}", if cells == 1 { "" } else { "s" })
 }
 
 /// `1,234,567`.

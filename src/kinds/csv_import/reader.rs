@@ -8,6 +8,9 @@
 //! refused: a quote that is never closed, which would swallow every row after it without a word,
 //! and a NUL byte, which text does not have.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Read};
 
 use super::columns::MOST_COLUMNS;

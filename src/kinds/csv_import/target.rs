@@ -27,7 +27,7 @@ pub(super) fn path_for(upload: &Path) -> PathBuf {
 }
 
 impl Target {
-    /// Makes the file anew, whatever an earlier attempt left, with the empty table `rows`.
+    /// Makes the file anew, with the empty table `rows`.
     pub(super) fn create(path: PathBuf, columns: &[String]) -> Result<Self, TargetError> {
         remove(&path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
@@ -88,7 +88,7 @@ impl Drop for Target {
 
 /// Removes the file and then its journal: in the other order a crash between the two could make
 /// half an import look whole.
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let mut journal = path.as_os_str().to_owned();
     journal.push("-journal");
     for path in [path, Path::new(&journal)] {
