@@ -2,9 +2,11 @@
 
 mod builder;
 mod follow;
+mod streams;
 mod subscribe;
 
 pub use builder::{LiveOpsBuilder, StartError};
+pub use streams::StreamPlace;
 pub use subscribe::{OpenError, Opened};
 
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ use crate::render::Renderer;
 use crate::runner::Runner;
 use crate::store::{CancelAnswer, RecordPage, Store, StoreError, StoreResult};
 use crate::stream::Hub;
+use streams::OpenStreams;
 
 /// Rows on one page of the list.
 pub const PER_PAGE: u32 = 50;
@@ -49,6 +52,7 @@ struct Inner {
     /// The epoch of pages of operations that wait: their versions are this process's own.
     waiting_epoch: u64,
     changed: Arc<Notify>,
+    streams: Arc<OpenStreams>,
     follower: tokio::task::AbortHandle,
     /// Where runs live. Dropped without waiting: a run that hangs must not hold the process.
     runtime: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
@@ -213,6 +217,11 @@ impl LiveOps {
         })
     }
 
+    /// Ends the streams that a session opened in this process: to be called at its sign-out.
+    pub fn end_streams(&self, session: &str) {
+        self.0.streams.end(session);
+    }
+
     /// Up to `limit` lines of an attempt's log from `from_seq` on; none at its end.
     pub(crate) async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
         const LINES: u32 = 2000;
@@ -222,6 +231,11 @@ impl LiveOps {
     /// Waits until what an operation has logged so far is stored.
     pub(crate) async fn settle_log(&self, id: OperationId) {
         self.0.runner.settle_log(id).await;
+    }
+
+    /// Whether the store answers now.
+    pub(crate) async fn is_store_answering(&self) -> bool {
+        self.0.store.list("", 1, 1).await.is_ok()
     }
 
     /// The kinds that can be started here.

@@ -6,9 +6,11 @@ mod commands;
 mod csrf;
 mod error;
 mod headers;
+mod health;
 mod identify;
 mod login;
 mod pages;
+mod segment;
 mod session;
 mod stream;
 mod upload;
@@ -71,6 +73,8 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .route("/login", get(login::form).post(login::sign_in).with_state(login.clone()))
         .route("/login/link/{secret}", get(login::link).post(login::follow_link).with_state(login))
         .merge(assets_of(&app))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready).with_state(Arc::clone(&app)))
         .fallback(error::not_found)
         .layer(from_fn_with_state(app, error::dress))
         .layer(CookieManagerLayer::new())
@@ -85,7 +89,7 @@ fn operations(app: &Arc<App>) -> Router {
         .route("/operations/{id}/cancel", post(commands::cancel))
         .route("/operations/{id}/restart", post(commands::restart))
         .route("/operations/{id}/log", get(pages::log))
-        .route("/stream", get(stream::open).head(stream::no_head))
+        .route("/stream", get(stream::open).head(stream::only_get).fallback(stream::only_get))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_viewer))
         .with_state(Arc::clone(app))
 }

@@ -15,7 +15,7 @@ impl Operation for Quick {
     const DESCRIPTION: &'static str = "Twenty steps in two seconds, and a result.";
 
     async fn run(self, progress: Progress) -> Result {
-        Simulate { delay_ms: 100, ..Simulate::default() }.run(progress).await
+        Simulate { steps: 20, delay_ms: 100, log_every: 1, ..Simulate::default() }.run(progress).await
     }
 }
 
@@ -29,8 +29,14 @@ impl Operation for Failing {
     const DESCRIPTION: &'static str = "Works for a moment, then ends with an error.";
 
     async fn run(self, progress: Progress) -> Result {
-        let letters =
-            Simulate { steps: 8, message: "Sending letter".to_owned(), stages: 2, ..Simulate::default() };
+        let letters = Simulate {
+            steps: 8,
+            delay_ms: 250,
+            log_every: 1,
+            message: "Sending letter".to_owned(),
+            stages: 2,
+            ..Simulate::default()
+        };
         drop(letters.run(progress.clone()).await?);
         progress.error("The post office did not answer. No letter was lost: try again in a minute.")
     }
@@ -46,7 +52,9 @@ impl Operation for Chain {
     const DESCRIPTION: &'static str = "Three operations, each of which hands over to the next.";
 
     async fn run(self, progress: Progress) -> Result {
-        Simulate { steps: 12, chain: 2, ..Simulate::default() }.run(progress).await
+        Simulate { steps: 12, delay_ms: 250, log_every: 1, chain: 2, ..Simulate::default() }
+            .run(progress)
+            .await
     }
 }
 
@@ -61,6 +69,8 @@ impl Operation for Redirect {
 
     async fn run(self, progress: Progress) -> Result {
         let redirect = "/operations".to_owned();
-        Simulate { steps: 12, redirect, ..Simulate::default() }.run(progress).await
+        Simulate { steps: 12, delay_ms: 250, log_every: 1, redirect, ..Simulate::default() }
+            .run(progress)
+            .await
     }
 }

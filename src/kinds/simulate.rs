@@ -57,9 +57,9 @@ pub enum SimulatedEnd {
 impl Default for Simulate {
     fn default() -> Self {
         Self {
-            steps: 20,
-            delay_ms: 250,
-            log_every: 1,
+            steps: 100,
+            delay_ms: 50,
+            log_every: 10,
             message: "Working".to_owned(),
             outcome: SimulatedEnd::Ok,
             stages: 0,

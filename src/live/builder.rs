@@ -172,6 +172,7 @@ impl LiveOpsBuilder {
             max_upload_bytes: self.max_upload_bytes.unwrap_or(100 * 1024 * 1024),
             waiting_epoch: epoch(),
             changed,
+            streams: Arc::default(),
             runtime: parking_lot::Mutex::new(Some(runtime)),
         }));
         live.0.runner.start();

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::LiveOps;
+use super::{LiveOps, StreamPlace};
 use crate::access::{Channel, Viewer};
 use crate::store::StoreError;
 use crate::stream::{Cursor, Subject, Watch};
@@ -12,8 +12,8 @@ use crate::stream::{Cursor, Subject, Watch};
 pub enum Opened {
     /// The reader has seen the ending already.
     Over,
-    /// What it lacks comes from here.
-    Stream(Watch),
+    /// What it lacks comes from here, until the session's place is lost.
+    Stream(Watch, StreamPlace),
 }
 
 /// Why a stream was not opened.
@@ -71,6 +71,10 @@ impl LiveOps {
         if watch.subject().owner != viewer.id {
             return Err(OpenError::Refused);
         }
-        Ok(if watch.is_over() { Opened::Over } else { Opened::Stream(watch) })
+        Ok(if watch.is_over() {
+            Opened::Over
+        } else {
+            Opened::Stream(watch, self.0.streams.enter(&viewer.session))
+        })
     }
 }

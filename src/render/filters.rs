@@ -7,7 +7,7 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State, escape_formatter};
 
 /// Escapes what HTML gives a meaning to, and makes control characters visible, which HTML does not
-/// escape. Line breaks and tabs stay. Nothing is written for what is not there.
+/// escape. Nothing is written for what is not there.
 pub(super) fn escape_visibly(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     if value.is_undefined() || value.is_none() {
         return Ok(());
@@ -19,24 +19,19 @@ pub(super) fn escape_visibly(out: &mut Output, state: &mut State, value: &Value)
 }
 
 fn escaped(text: &str) -> Cow<'_, str> {
-    let special =
-        |c: char| matches!(c, '&' | '<' | '>' | '"' | '\'') || (c.is_control() && c != '\t' && c != '\n');
-    if !text.contains(special) {
+    let control = |c: char| c.is_control() && c != '\t';
+    if !text.contains(|c: char| matches!(c, '&' | '<' | '>' | '"' | '\'') || control(c)) {
         return Cow::Borrowed(text);
     }
     let mut html = String::with_capacity(text.len() + 32);
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
+    for c in text.chars() {
         match c {
             '&' => html.push_str("&amp;"),
             '<' => html.push_str("&lt;"),
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#x27;"),
-            // What browsers send for a line break.
-            '\r' if chars.peek() == Some(&'\n') => {}
-            '\t' | '\n' => html.push(c),
-            c if c.is_control() => html.push('\u{FFFD}'),
+            c if control(c) => html.push(char::REPLACEMENT_CHARACTER),
             c => html.push(c),
         }
     }
@@ -101,7 +96,7 @@ mod tests {
 
     #[test]
     fn hostile_text_is_harmless_and_visible() {
-        assert_eq!(escaped("a/b\tc\r\nd"), "a/b\tc\nd");
+        assert_eq!(escaped("a/b\tc\r\nd"), "a/b\tc\u{FFFD}\u{FFFD}d");
         assert_eq!(
             escaped("<a href='x\">&\0\u{1b}\r\u{85}"),
             "&lt;a href=&#x27;x&quot;&gt;&amp;\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}"

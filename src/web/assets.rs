@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::error::Refusal;
+use super::segment::Segment;
 
 /// An asset of the binary.
 struct Asset {
@@ -55,10 +56,7 @@ impl Asset {
     }
 }
 
-pub(super) async fn serve(
-    State(app): State<Arc<App>>,
-    Path(name): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn serve(State(app): State<Arc<App>>, Segment(name): Segment) -> Result<Response, Refusal> {
     let assets = &app.assets;
     let asset =
         [&assets.css, &assets.js].into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -12,6 +12,7 @@ use super::body::{Reading, read_command};
 use super::error::Refusal;
 use super::identify::is_scripted;
 use super::pages::{self, FormPage};
+use super::segment::Segment;
 use crate::access::Viewer;
 use crate::live::NotStarted;
 use crate::operation::{OperationId, read_form};
@@ -20,7 +21,7 @@ use crate::operation::{OperationId, read_form};
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
-    Path(kind): Path<String>,
+    Segment(kind): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
     let kind = app.live.kind(&kind).ok_or(Refusal::NotFound)?;
@@ -58,7 +59,7 @@ pub(super) async fn start(
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
     let id = owned(&app, &viewer, &id).await?;
@@ -75,7 +76,7 @@ pub(super) async fn cancel(
 pub(super) async fn restart(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
     let id = owned(&app, &viewer, &id).await?;

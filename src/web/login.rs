@@ -1,19 +1,20 @@
 //! Signing in and out of the binary.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{FromRef, Path, Query, Request, State};
+use axum::extract::{FromRef, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use minijinja::context;
-use serde::Deserialize;
 use tower_cookies::Cookies;
 
 use super::App;
 use super::body::{Posted, Reading, read_command};
 use super::error::Refusal;
 use super::pages::layout;
+use super::segment::Segment;
 use super::session::Sessions;
 use crate::access::{Password, Viewer, verify_password};
 use crate::operation::is_local_path;
@@ -32,19 +33,14 @@ impl FromRef<Login> for Arc<App> {
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct NextQuery {
-    next: Option<String>,
-}
-
 /// The form for name and password.
 pub(super) async fn form(
     State(login): State<Login>,
     cookies: Cookies,
-    Query(query): Query<NextQuery>,
+    Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Html<String>, Refusal> {
-    let next = query.next.filter(|next| is_local_path(next)).unwrap_or_default();
-    login.render_form(&cookies, &next, "", None)
+    let next = query.get("next").filter(|next| is_local_path(next)).map_or("", String::as_str);
+    login.render_form(&cookies, next, "", None)
 }
 
 /// Checks name and password, and begins a session.
@@ -79,7 +75,7 @@ pub(super) async fn sign_in(
 pub(super) async fn link(
     State(login): State<Login>,
     cookies: Cookies,
-    Path(secret): Path<String>,
+    Segment(secret): Segment,
 ) -> Result<Html<String>, Refusal> {
     let csrf = login.app.csrf.visit_token(&login.sessions.begin_visit(&cookies));
     let action = format!("/login/link/{}", link_secret(&secret)?);
@@ -91,7 +87,7 @@ pub(super) async fn link(
 pub(super) async fn follow_link(
     State(login): State<Login>,
     cookies: Cookies,
-    Path(secret): Path<String>,
+    Segment(secret): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
     let link = Digest::of(link_secret(&secret)?);
@@ -115,6 +111,7 @@ pub(super) async fn logout(
 ) -> Result<Response, Refusal> {
     read_command(&login.app.csrf, &viewer, request).await?;
     login.sessions.end(&cookies).await?;
+    login.app.live.end_streams(&viewer.session);
     tracing::info!(user = viewer.id, "signed out");
     Ok(Redirect::to("/login").into_response())
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use minijinja::context;
 use minijinja::value::{Serde, Value};
-use serde::Deserialize;
 
 use super::App;
 use super::body::Posted;
 use super::commands::owned;
 use super::error::Refusal;
+use super::segment::Segment;
 use crate::access::Viewer;
 use crate::live::Snapshot;
 use crate::operation::{FieldError, FieldKind, Kind};
@@ -72,7 +72,7 @@ pub(super) struct FormPage<'a> {
 pub(super) async fn form(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
-    Path(kind): Path<String>,
+    Segment(kind): Segment,
 ) -> Result<Html<String>, Refusal> {
     let kind = app.live.kind(&kind).ok_or(Refusal::NotFound)?;
     render_form(&app, &viewer, &FormPage { kind, values: None, errors: &[], general: None })
@@ -113,7 +113,7 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
 pub(super) async fn operation(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Html<String>, Refusal> {
     let id = id.parse().map_err(|_| Refusal::NotFound)?;
     let Snapshot { record, projection } = app.live.view(&viewer, id).await?.ok_or(Refusal::NotFound)?;
@@ -159,26 +159,20 @@ pub(super) async fn list(
     Ok(Html(renderer.page("operations.html", context)?))
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct LogQuery {
-    attempt: Option<String>,
-    format: Option<String>,
-}
-
 /// The whole log of one attempt as text, read from the store bit by bit.
 pub(super) async fn log(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
-    Path(id): Path<String>,
-    Query(query): Query<LogQuery>,
+    Segment(id): Segment,
+    Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Refusal> {
     let id = owned(&app, &viewer, &id).await?;
     let latest = app.live.owned(&viewer, id).await?.ok_or(Refusal::NotFound)?.attempt;
-    let attempt = match &query.attempt {
+    let attempt = match query.get("attempt") {
         None => latest,
         Some(text) => text.parse().ok().filter(|n| (1..=latest).contains(n)).ok_or(Refusal::NotFound)?,
     };
-    let full = query.format.as_deref() == Some("full");
+    let full = query.get("format").is_some_and(|format| format == "full");
     app.live.settle_log(id).await;
     let live = app.live.clone();
     let body = async_stream::stream! {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use super::error::Refusal;
 use crate::access::Viewer;
-use crate::live::{OpenError, Opened};
+use crate::live::{OpenError, Opened, StreamPlace};
 use crate::stream::{Cursor, Watch};
 
 /// A quiet stream says so this often; the contract allows 15 s.
@@ -43,7 +43,7 @@ pub(super) async fn open(
     let cursor = header_cursor.or(query.last_event_id.as_deref()).map_or(Cursor::START, Cursor::parse);
     match app.live.open(&viewer, &query.token, query.channel.as_deref(), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Opened::Stream(watch)) => respond(watch, app.shutdown.clone()),
+        Ok(Opened::Stream(watch, place)) => respond(watch, place, app.shutdown.clone()),
         Err(OpenError::Refused) => refused(),
         Err(error @ OpenError::ChannelNeeded) => {
             (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
@@ -57,24 +57,25 @@ fn refused() -> Response {
     (StatusCode::FORBIDDEN, "refused\n").into_response()
 }
 
-/// A stream without its body would be none.
-pub(super) async fn no_head() -> Response {
+/// A stream is opened by GET and nothing else; HEAD would be a stream without its body.
+pub(super) async fn only_get() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response()
 }
 
-fn respond(watch: Watch, shutdown: CancellationToken) -> Response {
+fn respond(watch: Watch, place: StreamPlace, shutdown: CancellationToken) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(events(watch, shutdown))).into_response()
+    (headers, Body::from_stream(events(watch, place, shutdown))).into_response()
 }
 
-/// Sends what the reader lacks, and waits; until the ending is sent, the reader is gone or the
-/// server stops.
+/// Sends what the reader lacks, and waits; until the ending is sent, the reader is gone or signed
+/// out, or the server stops.
 fn events(
     mut watch: Watch,
+    place: StreamPlace,
     shutdown: CancellationToken,
 ) -> impl tokio_stream::Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
@@ -88,6 +89,7 @@ fn events(
                     None => break,
                 },
                 () = tokio::time::sleep(PING) => yield Ok(Bytes::from_static(b"event: ping\ndata: {}\n\n")),
+                () = place.ended() => break,
                 () = shutdown.cancelled() => break,
             }
         }

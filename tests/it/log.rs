@@ -6,7 +6,9 @@ use crate::harness::Server;
 async fn no_line_is_ever_lacking() {
     let server = Server::start().await;
     let client = server.demo_user().await;
-    let id = client.simulate(&[("steps", "30000"), ("log_every", "1"), ("message", "row")]).await;
+    let id = client
+        .simulate(&[("steps", "30000"), ("delay_ms", "0"), ("log_every", "1"), ("message", "row")])
+        .await;
     assert_eq!(client.finished(&id).await.state, "succeeded");
     let answer = client.get(&format!("/operations/{id}/log")).await;
     assert_eq!(answer.status, 200);

@@ -224,7 +224,7 @@ async fn an_error_shows_its_own_message() {
 async fn a_million_steps_without_delay_are_quick() {
     let server = Server::start().await;
     let client = server.demo_user().await;
-    let id = client.simulate(&[("steps", "1000000"), ("log_every", "0")]).await;
+    let id = client.simulate(&[("steps", "1000000"), ("delay_ms", "0"), ("log_every", "0")]).await;
     let page = client.finished(&id).await;
     assert_eq!(page.state, "succeeded");
     assert_eq!(client.get(&format!("/operations/{id}/log")).await.text(), "", "log_every 0 writes none");

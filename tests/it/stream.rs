@@ -203,9 +203,15 @@ async fn a_quiet_stream_pings() {
     client.reaches(&id, "running").await;
     let mut events = client.follow(&id).await;
     events.first_flush().await;
-    let begin = Instant::now();
-    let ping = events.any().await.expect("a ping");
-    assert_eq!(ping.name, "ping");
+    // What the first step said may come in a flush of its own.
+    let mut begin = Instant::now();
+    let ping = loop {
+        let event = events.any().await.expect("a ping");
+        if event.name == "ping" {
+            break event;
+        }
+        begin = Instant::now();
+    };
     assert_eq!(ping.data, serde_json::json!({}));
     assert_eq!(ping.id, None, "a ping moves no cursor");
     assert!(begin.elapsed() < Duration::from_millis(16_500), "{:?}", begin.elapsed());
