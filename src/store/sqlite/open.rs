@@ -14,6 +14,10 @@ use crate::store::{StoreError, StoreResult, migrations};
 const BUSY: Duration = Duration::from_secs(5);
 /// A larger file is checked without its logs and pages, so that it opens within a second.
 const CHECK_WHOLE: u64 = 64 * 1024 * 1024;
+/// The smallest page of a database. What is smaller is none, but SQLite would take it for an empty
+/// one and overwrite it. Reading it instead is not an option: closing it would free the locks of
+/// all of this process's connections (POSIX).
+const SMALLEST: u64 = 512;
 /// The tables without which nothing works.
 const VITAL: [&str; 5] =
     ["liveops_meta", "liveops_operations", "liveops_users", "liveops_sessions", "liveops_login_links"];
@@ -26,6 +30,9 @@ pub(super) fn open(path: &Path) -> StoreResult<(PathBuf, Connection)> {
     };
     create(path).map_err(|error| failed(&error))?;
     let full = path.canonicalize().map_err(|error| failed(&error))?;
+    if full.metadata().is_ok_and(|file| (1..SMALLEST).contains(&file.len())) {
+        return Err(failed(&"file is not a database"));
+    }
     let connection = connect(&full).map_err(|error| match error.of_write() {
         StoreError::Newer { found, known } => StoreError::Newer { found, known },
         StoreError::Unwritable(error) | StoreError::Failed(error) => failed(&error),

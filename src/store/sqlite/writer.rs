@@ -170,22 +170,25 @@ mod tests {
     #[tokio::test]
     async fn a_lost_transaction_fails_every_job_of_it_and_the_thread_goes_on() {
         let writer = writer();
+        let (begin, mut begun) = oneshot::channel();
         let (hold, held) = mpsc::channel::<()>();
-        let blocker = writer.write(move |_| {
+        let mut blocker = std::pin::pin!(writer.write(move |_| {
+            let _ = begin.send(());
             let _ = held.recv();
             Ok(())
-        });
+        }));
+        tokio::select! {
+            biased;
+            _ = &mut blocker => panic!("it is held up"),
+            _ = &mut begun => {}
+        }
         let rollback = writer.write(|connection| -> Result<(), Fault> {
             connection.execute_batch("ROLLBACK")?;
             Err(Fault::Sql(lost_transaction()))
         });
-        let (blocked, before, lost, after, ()) = tokio::join!(
-            blocker,
-            insert(&writer, 1),
-            rollback,
-            insert(&writer, 2),
-            async move { drop(hold) }
-        );
+        let release = async move { drop(hold) };
+        let (blocked, before, lost, after, ()) =
+            tokio::join!(blocker, insert(&writer, 1), rollback, insert(&writer, 2), release);
         blocked.expect("the first commit");
         for result in [before, lost, after] {
             assert!(matches!(result, Err(StoreError::Unwritable(_))), "{result:?}");

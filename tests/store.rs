@@ -1,0 +1,75 @@
+//! The stores: one suite that every backend passes, and what is particular to a SQLite file.
+
+#[path = "store/accounts.rs"]
+mod accounts;
+#[path = "store/file.rs"]
+mod file;
+#[path = "store/operations.rs"]
+mod operations;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use liveops::store::{Accounts, Sqlite, Store};
+use tempfile::TempDir;
+
+/// Where a store lasts. Each handle is what another process would have; dropping it is that
+/// process's death.
+trait Home: Sync {
+    fn open(&self) -> (Arc<dyn Store>, Arc<dyn Accounts>);
+}
+
+/// A SQLite file in a folder of its own.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn database(&self) -> PathBuf {
+        self.0.path().join("liveops.db")
+    }
+}
+
+impl Home for Folder {
+    fn open(&self) -> (Arc<dyn Store>, Arc<dyn Accounts>) {
+        let store = Arc::new(Sqlite::open(self.database()).expect("the store opens"));
+        (store.clone(), store)
+    }
+}
+
+macro_rules! suite {
+    ($backend:ident, $home:expr, $($module:ident::$test:ident,)*) => {
+        mod $backend {
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    $module::$test(&$home).await;
+                }
+            )*
+        }
+    };
+}
+
+suite! {
+    sqlite, Folder::new(),
+    operations::an_operation_lives_from_creation_to_its_end,
+    operations::the_queue_is_in_order_and_only_of_the_kinds_asked_for,
+    operations::concurrent_claims_get_different_operations,
+    operations::a_late_writer_changes_nothing,
+    operations::the_next_operation_is_created_in_the_same_commit,
+    operations::cancel_depends_on_the_state,
+    operations::a_restart_is_a_new_attempt_and_logs_stay_apart,
+    operations::a_log_is_read_from_any_line_on,
+    operations::lists_are_paged_and_of_one_owner,
+    operations::what_was_answered_is_there_after_a_restart,
+    operations::only_runs_of_dead_processes_are_orphans,
+    operations::one_failing_write_among_many_harms_only_itself,
+    accounts::users_are_found_by_their_exact_name,
+    accounts::a_session_lasts_until_it_expires_or_is_closed,
+    accounts::a_login_link_signs_in_once,
+    accounts::a_login_link_used_by_two_signs_in_one,
+}
