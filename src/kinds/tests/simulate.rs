@@ -8,7 +8,7 @@ use crate::kinds::{Chain, Failing, Quick, Redirect, Simulate, SimulatedEnd};
 use crate::operation::{Kind, Submitted, read_form};
 
 fn fast() -> Simulate {
-    Simulate { delay_ms: 0, ..Simulate::default() }
+    Simulate { steps: 20, delay_ms: 0, log_every: 1, ..Simulate::default() }
 }
 
 #[test]
