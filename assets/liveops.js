@@ -28,6 +28,7 @@
     for (const root of document.querySelectorAll("[data-liveop-channel]")) adopt(/** @type {HTMLElement} */ (root), false);
     each((live) => live.begin());
     document.addEventListener("submit", onSubmit);
+    document.addEventListener("click", onClick, true);
     document.addEventListener("visibilitychange", () => each((live) => live.resume()));
     addEventListener("pagehide", () => each((live) => live.rest()));
     addEventListener("pageshow", (event) => event.persisted && each((live) => live.resume()));
@@ -68,7 +69,6 @@
       this.lostTimer = 0;
       this.attempt = 0; // makes an answer that comes late count for nothing
       this.spoken = { state: "", stage: this.stage(), quarter: Math.floor((this.percent() ?? 0) / 25) };
-      this.swappedControls = -1e9;
     }
 
     /** Shows the present state and starts to follow. */
@@ -195,7 +195,6 @@
       const log = this.part("log-lines");
       const keep = log && log.contains(target) ? holdScroll(log) : null;
       const content = parse(html);
-      if (id === this.root.id + "-controls") this.swappedControls = performance.now();
       if (swap === "outer") replace(target, content);
       else if (swap === "inner") morphChildren(target, content);
       else if (swap === "append" || swap === "prepend") add(target, content, swap);
@@ -433,9 +432,13 @@
     if (form.dataset.liveopCommand === "cancel") {
       event.preventDefault();
       live.cancel(form);
-    } else if (performance.now() - live.swappedControls < 700) {
-      event.preventDefault(); // a double click on Cancel is not meant for the button that took its place
     }
+  }
+
+  /** Stops the second half of a double click on Cancel: it is not meant for the button that took its place.
+   * @param {MouseEvent} event */
+  function onClick(event) {
+    if (event.detail > 1 && event.target instanceof Element && event.target.closest('[data-liveop-command="restart"]')) event.preventDefault();
   }
 
   /** The page's CSRF token.
@@ -643,7 +646,7 @@
     unsaid.push(words);
     if (unsaid.length > 1) return;
     setTimeout(() => {
-      announcer().textContent = unsaid.map((item) => (typeof item === "string" ? item : item())).join(". ");
+      announcer().textContent = [...new Set(unsaid.map((item) => (typeof item === "string" ? item : item())))].join(". ");
       unsaid = [];
     }, 150);
   }

@@ -130,7 +130,8 @@ async fn after_a_crash_of_the_server_the_page_ends_by_itself() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;
     let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100"), ("log_every", "1")]).await;
-    browser.wait_for(&format!("#op-{id}-log-3")).await;
+    // The log reaches the disk at least every 500 ms: these lines were there for longer.
+    browser.wait_for(&format!("#op-{id}-log-20")).await;
     browser.run("window.stillHere = 'since the start'").await;
     let server = server.kill_and_restart().await;
     browser.wait_for(".liveop[data-liveop-state=\"interrupted\"]").await;
