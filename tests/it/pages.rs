@@ -44,7 +44,13 @@ async fn every_kind_of_answer_is_hardened() {
         (403, Ask::post(&cancel)),
         (405, Ask::new("DELETE", "/operations")),
         (405, Ask::new("POST", &format!("/stream?token={token}"))),
-        (415, Ask::post(&cancel).header("content-type", "text/plain").body(b"x".to_vec())),
+        (
+            415,
+            Ask::post("/operations/new/simulate")
+                .header("content-type", "text/plain")
+                .header("x-csrf-token", &csrf)
+                .body(b"x".to_vec()),
+        ),
         (422, Ask::post("/operations/new/simulate").form(&[("csrf_token", &csrf), ("steps", "x")])),
         (204, Ask::post(&cancel).header("x-liveops", "1").header("x-csrf-token", &csrf)),
         (303, Ask::post(&cancel).form(&[("csrf_token", &csrf)])),
