@@ -10,7 +10,7 @@ mod server;
 pub(crate) use chromium::Chromium;
 pub(crate) use client::{Answer, Ask, Client};
 pub(crate) use events::{Event, Events};
-pub(crate) use html::{attribute, hidden_inputs, text_of};
+pub(crate) use html::{attribute, form_values, hidden_inputs, text_of};
 pub(crate) use live::{Model, Page};
 pub(crate) use server::{Server, finish, liveops};
 

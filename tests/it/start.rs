@@ -221,6 +221,21 @@ async fn an_error_shows_its_own_message() {
 }
 
 #[tokio::test]
+async fn the_examples_start_with_one_click_and_end_as_their_names_say() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    for (kind, state) in
+        [("quick", "succeeded"), ("failing", "failed"), ("chain", "succeeded"), ("redirect", "succeeded")]
+    {
+        let id = client.submit(kind, &[], None).await.started();
+        let page = client.finished(&id).await;
+        assert_eq!(page.state, state, "{kind}");
+        assert_eq!(page.attribute("data-liveop-next").is_some(), kind == "chain", "{kind}");
+        assert_eq!(page.attribute("data-liveop-redirect").is_some(), kind == "redirect", "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn a_million_steps_without_delay_are_quick() {
     let server = Server::start().await;
     let client = server.demo_user().await;

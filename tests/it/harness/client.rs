@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
-use super::{Events, Page, attribute, hidden_inputs, soon};
+use super::{Events, Page, attribute, form_values, soon};
 
 /// One person at one browser.
 pub(crate) struct Client {
@@ -185,7 +185,7 @@ impl Client {
         self.get("/").await.csrf()
     }
 
-    /// Sends a kind's form with these fields and the hidden ones of a fresh page.
+    /// Sends a kind's form as a browser does: what the fresh form holds, but for these fields.
     pub(crate) async fn submit(
         &self,
         kind: &str,
@@ -195,10 +195,13 @@ impl Client {
         let path = format!("/operations/new/{kind}");
         let page = self.get(&path).await;
         assert_eq!(page.status, 200, "{}", page.text());
-        let hidden = hidden_inputs(&page.text(), &format!("action=\"{path}\"")).expect("the kind's form");
-        assert_eq!(hidden.first().map(|(name, _)| name.as_str()), Some("csrf_token"), "first in the form");
-        let hidden = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let fields: Vec<_> = hidden.chain(fields.iter().copied()).collect();
+        let mut values = form_values(&page.text(), &format!("action=\"{path}\"")).expect("the kind's form");
+        assert_eq!(values.first().map(|(name, _)| name.as_str()), Some("csrf_token"), "first in the form");
+        for (name, value) in fields {
+            values.retain(|(known, _)| known != name);
+            values.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        let fields: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let ask = match file {
             Some((name, content)) => Ask::post(&path).multipart(&fields, ("file", name, content)),
             None => Ask::post(&path).form(&fields),
@@ -206,9 +209,10 @@ impl Client {
         self.send(ask).await
     }
 
-    /// Starts a `simulate` and gives its id.
+    /// Starts a `simulate` without delay and log, but for these fields, and gives its id.
     pub(crate) async fn simulate(&self, fields: &[(&str, &str)]) -> String {
-        self.submit("simulate", fields, None).await.started()
+        let fields = [&[("delay_ms", "0"), ("log_every", "0")], fields].concat();
+        self.submit("simulate", &fields, None).await.started()
     }
 
     /// Starts a `csv_import` and gives its id.

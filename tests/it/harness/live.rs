@@ -46,8 +46,7 @@ impl Page {
         attribute(&self.html, &format!("<section id=\"op-{}\"", self.id), name)
     }
 
-    /// What a person reads in a region; regions end where the next element with an id of the
-    /// operation begins that is not within it, so this is generous at the end.
+    /// What a person reads.
     pub(crate) fn text(&self) -> String {
         text_of(&self.html)
     }
