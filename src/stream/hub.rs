@@ -14,6 +14,10 @@ use crate::operation::OperationId;
 use crate::progress::Update;
 use crate::projection::{Delta, Line, Projection};
 
+/// Most frames kept for sharing at one version: readers that keep up need one, new ones another.
+/// Those that are behind by some odd number of versions are few, or get theirs rendered apart.
+const SHARED: usize = 16;
+
 /// What a frame needs to know of an operation beside its projection; it never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
@@ -276,7 +280,9 @@ impl Live {
             (page.projection.clone(), delta)
         };
         let frame = self.renderer.frame(&self.subject, &projection, &delta);
-        frames.from.push((from, frame.clone()));
+        if frames.from.len() < SHARED {
+            frames.from.push((from, frame.clone()));
+        }
         Some(frame)
     }
 }
