@@ -1,6 +1,6 @@
 //! What a person sees in a real browser.
 
-use crate::harness::{Chromium, Server, until};
+use crate::harness::{Chromium, Server};
 use crate::start::csv;
 
 /// The operation's id from the window's address.
