@@ -8,6 +8,7 @@ mod error;
 mod headers;
 mod health;
 mod identify;
+mod layout;
 mod login;
 mod pages;
 mod segment;

@@ -62,7 +62,7 @@ pub(super) async fn cancel(
     Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let id = owned(&app, &viewer, &id).await?;
+    let id = pages::owned(&app, &viewer, &id).await?;
     let (parts, body) = request.into_parts();
     let scripted = is_scripted(&parts);
     read_command(&app.csrf, &viewer, Request::from_parts(parts, body)).await?;
@@ -79,7 +79,7 @@ pub(super) async fn restart(
     Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let id = owned(&app, &viewer, &id).await?;
+    let id = pages::owned(&app, &viewer, &id).await?;
     read_command(&app.csrf, &viewer, request).await?;
     match app.live.restart(&viewer, id).await? {
         Some(true) => {
@@ -89,12 +89,6 @@ pub(super) async fn restart(
         Some(false) => Err(Refusal::NotOver),
         None => Err(Refusal::NotFound),
     }
-}
-
-/// The id in an address, where that operation is there and the viewer's.
-pub(super) async fn owned(app: &App, viewer: &Viewer, id: &str) -> Result<OperationId, Refusal> {
-    let id: OperationId = id.parse().map_err(|_| Refusal::NotFound)?;
-    app.live.owned(viewer, id).await?.map(|record| record.id).ok_or(Refusal::NotFound)
 }
 
 fn to_page(app: &App, id: OperationId) -> Response {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use minijinja::context;
 
 use super::App;
-use super::pages::layout;
+use super::layout::layout;
 use crate::access::Viewer;
 use crate::render::RenderError;
 use crate::store::StoreError;

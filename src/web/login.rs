@@ -13,7 +13,7 @@ use tower_cookies::Cookies;
 use super::App;
 use super::body::{Posted, Reading, read_command};
 use super::error::Refusal;
-use super::pages::layout;
+use super::layout::layout;
 use super::segment::Segment;
 use super::session::Sessions;
 use crate::access::{Password, Viewer, verify_password};

@@ -13,33 +13,15 @@ use minijinja::value::{Serde, Value};
 
 use super::App;
 use super::body::Posted;
-use super::commands::owned;
 use super::error::Refusal;
+use super::layout::layout;
 use super::segment::Segment;
 use crate::access::Viewer;
 use crate::live::Snapshot;
-use crate::operation::{FieldError, FieldKind, Kind};
+use crate::operation::{FieldError, FieldKind, Kind, OperationId};
 use crate::progress::Level;
 use crate::projection::Line;
 use crate::render::Personal;
-
-/// What the layout of every page needs.
-pub(super) fn layout(app: &App, viewer: Option<&Viewer>, nav: &str) -> Value {
-    let at = app.live.renderer().addresses();
-    context! {
-        site => context! {
-            css => at.at(&app.assets.css()),
-            js => at.at(&app.assets.js()),
-            home => at.at("/"),
-            operations => at.operations(),
-            login => at.at("/login"),
-            logout => at.at("/logout"),
-        },
-        viewer => viewer.map(|viewer| context! { name => &*viewer.name }),
-        csrf => viewer.map(|viewer| app.csrf.token(viewer)).unwrap_or_default(),
-        nav => nav,
-    }
-}
 
 /// The kinds that can be started.
 pub(super) async fn catalogue(
@@ -107,6 +89,12 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
         ..layout(app, Some(viewer), "new")
     };
     Ok(Html(app.live.renderer().page("form.html", context)?))
+}
+
+/// The id in an address, where that operation is there and the viewer's.
+pub(super) async fn owned(app: &App, viewer: &Viewer, id: &str) -> Result<OperationId, Refusal> {
+    let id: OperationId = id.parse().map_err(|_| Refusal::NotFound)?;
+    app.live.owned(viewer, id).await?.map(|record| record.id).ok_or(Refusal::NotFound)
 }
 
 /// One operation's page.

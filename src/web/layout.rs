@@ -1,0 +1,25 @@
+//! The frame around every page.
+
+use minijinja::context;
+use minijinja::value::Value;
+
+use super::App;
+use crate::access::Viewer;
+
+/// What the layout of every page needs.
+pub(super) fn layout(app: &App, viewer: Option<&Viewer>, nav: &str) -> Value {
+    let at = app.live.renderer().addresses();
+    context! {
+        site => context! {
+            css => at.at(&app.assets.css()),
+            js => at.at(&app.assets.js()),
+            home => at.at("/"),
+            operations => at.operations(),
+            login => at.at("/login"),
+            logout => at.at("/logout"),
+        },
+        viewer => viewer.map(|viewer| context! { name => &*viewer.name }),
+        csrf => viewer.map(|viewer| app.csrf.token(viewer)).unwrap_or_default(),
+        nav => nav,
+    }
+}
