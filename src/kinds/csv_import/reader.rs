@@ -1,17 +1,17 @@
 //! Reads CSV rows as a stream, and knows on which physical line each one starts.
 //!
-//! Cells are read as Python's `csv` module (`excel` dialect, not strict) reads a file opened with
-//! `newline=""`: a cell is quoted where it begins with `"`, `""` inside is one quote, what follows
-//! the closing quote belongs to the cell, a quote elsewhere is an ordinary character. Rows end at
-//! LF, CRLF or a lone CR; empty lines are no rows. Lines are counted as its `line_num` counts them:
-//! LF, CRLF and a lone CR are one line each, inside quotes too. Two things it would take are
-//! refused: a quote that is never closed, which would swallow every row after it without a word,
-//! and a NUL byte, which text does not have.
+//! The `csv` crate's core takes the cells apart; what its reader does not do is done here: memory
+//! stays bounded whatever the file holds, and lines are counted as people and editors count them
+//! (LF, CRLF and a lone CR are one line each, inside quotes and between rows too). Two things that
+//! it would take are refused: a quote that is never closed, which would swallow every row after it
+//! without a word, and a NUL byte, which text does not have.
 
 #[cfg(test)]
 mod tests;
 
 use std::io::{self, Read};
+
+use csv_core::ReadRecordResult;
 
 use super::columns::MOST_COLUMNS;
 
@@ -27,7 +27,7 @@ pub(super) enum Problem {
     Io(#[from] io::Error),
     #[error("line {line} has a NUL byte")]
     Nul { line: u64 },
-    #[error("the quote that is opened on line {line} is never closed")]
+    #[error("the row that starts on line {line} has a quote that is never closed")]
     OpenQuote { line: u64 },
     #[error("the row on line {line} is longer than {} MiB", ROW_LIMIT / 1024 / 1024)]
     TooLong { line: u64 },
@@ -36,50 +36,50 @@ pub(super) enum Problem {
 /// The rows of a CSV text; the byte order mark is skipped before.
 pub(super) struct Rows<R> {
     source: R,
+    core: csv_core::Reader,
     buffer: Box<[u8]>,
     at: usize,
     filled: usize,
     /// A NUL byte follows what is in the buffer.
     nul_follows: bool,
     bytes_read: u64,
-    /// The physical line of the next byte, from 1.
-    line: u64,
-    /// The last byte was a CR, so that a LF now ends the same line.
-    after_cr: bool,
+    lines: Lines,
     row: Row,
 }
 
+/// Counts physical lines.
+struct Lines {
+    /// The line of the next byte, from 1.
+    next: u64,
+    /// The last byte was a CR, so that a LF now ends the same line.
+    after_cr: bool,
+}
+
 /// One row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Row {
     line: u64,
     bytes: Vec<u8>,
+    /// How much of `bytes` is the row's.
+    length: usize,
     /// Where each cell ends in `bytes`; only as many as a header may have.
     ends: Vec<usize>,
     cells: usize,
     too_long: bool,
 }
 
-enum State {
-    RowStart,
-    CellStart,
-    Plain,
-    Quoted { since: u64 },
-    QuoteInQuoted { since: u64 },
-}
-
 impl<R: Read> Rows<R> {
     pub(super) fn new(source: R) -> Self {
         Self {
             source,
+            core: csv_core::Reader::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
             at: 0,
             filled: 0,
             nul_follows: false,
             bytes_read: 0,
-            line: 1,
-            after_cr: false,
-            row: Row::default(),
+            lines: Lines { next: 1, after_cr: false },
+            row: Row::new(),
         }
     }
 
@@ -90,99 +90,52 @@ impl<R: Read> Rows<R> {
 
     /// The next row, until there is none.
     pub(super) fn next(&mut self) -> Result<Option<&Row>, Problem> {
-        self.row.clear();
-        let mut state = State::RowStart;
+        if !self.skip_empty_lines()? {
+            return Ok(None);
+        }
+        self.row.clear(self.lines.next);
         loop {
-            if self.at == self.filled && !self.fill()? {
-                return match state {
-                    State::RowStart => Ok(None),
-                    State::Quoted { since } => Err(Problem::OpenQuote { line: since }),
-                    _ => self.end_row().map(Some),
-                };
+            let at_end = self.at == self.filled && !self.fill()?;
+            // The end is tried with a line break: only within quotes does it not end the row.
+            let input = if at_end { b"\n".as_slice() } else { &self.buffer[self.at..self.filled] };
+            let (result, consumed) = self.row.read(&mut self.core, input);
+            if !at_end {
+                self.lines.pass(&input[..consumed]);
+                self.at += consumed;
             }
-            state = match state {
-                State::RowStart => match self.buffer[self.at] {
-                    newline @ (b'\r' | b'\n') => {
-                        self.pass_newline(newline);
-                        State::RowStart
-                    }
-                    _ => {
-                        self.row.line = self.line;
-                        self.after_cr = false;
-                        State::CellStart
-                    }
-                },
-                State::CellStart if self.buffer[self.at] == b'"' => {
-                    self.at += 1;
-                    State::Quoted { since: self.line }
+            match result {
+                ReadRecordResult::Record | ReadRecordResult::End => break,
+                ReadRecordResult::InputEmpty if at_end => {
+                    return Err(Problem::OpenQuote { line: self.row.line });
                 }
-                State::CellStart => State::Plain,
-                State::Plain => match self.take_until(|byte| matches!(byte, b',' | b'\r' | b'\n')) {
-                    None => State::Plain,
-                    Some(b',') => {
-                        self.at += 1;
-                        self.row.end_cell();
-                        State::CellStart
-                    }
-                    Some(newline) => {
-                        self.pass_newline(newline);
-                        return self.end_row().map(Some);
-                    }
-                },
-                State::Quoted { since } => match self.take_until(|byte| matches!(byte, b'"' | b'\r' | b'\n'))
-                {
-                    None => State::Quoted { since },
-                    Some(b'"') => {
-                        self.at += 1;
-                        self.after_cr = false;
-                        State::QuoteInQuoted { since }
-                    }
-                    Some(newline) => {
-                        self.row.push(&[newline]);
-                        self.pass_newline(newline);
-                        State::Quoted { since }
-                    }
-                },
-                State::QuoteInQuoted { since } if self.buffer[self.at] == b'"' => {
-                    self.at += 1;
-                    self.row.push(b"\"");
-                    State::Quoted { since }
-                }
-                State::QuoteInQuoted { .. } => State::Plain,
-            };
+                ReadRecordResult::InputEmpty
+                | ReadRecordResult::OutputFull
+                | ReadRecordResult::OutputEndsFull => {}
+            }
         }
+        if self.row.too_long { Err(Problem::TooLong { line: self.row.line }) } else { Ok(Some(&self.row)) }
     }
 
-    /// Adds to the row what comes before the first byte that `stops`, which is returned, or all
-    /// that is in the buffer.
-    fn take_until(&mut self, stops: impl Fn(u8) -> bool) -> Option<u8> {
-        let chunk = &self.buffer[self.at..self.filled];
-        let length = chunk.iter().position(|&byte| stops(byte)).unwrap_or(chunk.len());
-        if length > 0 {
-            self.row.push(&chunk[..length]);
-            self.after_cr = false;
-            self.at += length;
+    /// Goes to where the next row starts; false where there is none.
+    fn skip_empty_lines(&mut self) -> Result<bool, Problem> {
+        loop {
+            let rest = &self.buffer[self.at..self.filled];
+            let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            self.lines.pass(&rest[..empty]);
+            self.at += empty;
+            if self.at < self.filled {
+                return Ok(true);
+            }
+            if !self.fill()? {
+                return Ok(false);
+            }
         }
-        (self.at < self.filled).then(|| self.buffer[self.at])
-    }
-
-    fn pass_newline(&mut self, newline: u8) {
-        self.at += 1;
-        if !(newline == b'\n' && self.after_cr) {
-            self.line += 1;
-        }
-        self.after_cr = newline == b'\r';
-    }
-
-    fn end_row(&mut self) -> Result<&Row, Problem> {
-        self.row.end_cell();
-        if self.row.too_long { Err(Problem::TooLong { line: self.row.line }) } else { Ok(&self.row) }
     }
 
     /// Reads more; false at the end.
     fn fill(&mut self) -> Result<bool, Problem> {
         if self.nul_follows {
-            return Err(Problem::Nul { line: self.line });
+            return Err(Problem::Nul { line: self.lines.next });
         }
         let length = loop {
             match self.source.read(&mut self.buffer) {
@@ -205,7 +158,26 @@ impl<R: Read> Rows<R> {
     }
 }
 
+impl Lines {
+    fn pass(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            match byte {
+                b'\n' if self.after_cr => self.after_cr = false,
+                b'\n' | b'\r' => {
+                    self.next += 1;
+                    self.after_cr = byte == b'\r';
+                }
+                _ => self.after_cr = false,
+            }
+        }
+    }
+}
+
 impl Row {
+    fn new() -> Self {
+        Self { line: 0, bytes: vec![0; BUFFER], length: 0, ends: Vec::new(), cells: 0, too_long: false }
+    }
+
     /// The physical line on which it starts, from 1.
     pub(super) fn line(&self) -> u64 {
         self.line
@@ -218,7 +190,7 @@ impl Row {
 
     /// Its cells as text; `None` where it is not UTF-8. Cells beyond [`MOST_COLUMNS`] are left out.
     pub(super) fn text(&self) -> Option<impl Iterator<Item = &str>> {
-        let text = std::str::from_utf8(&self.bytes).ok()?;
+        let text = std::str::from_utf8(&self.bytes[..self.length]).ok()?;
         // Two cells may be valid together and not each alone.
         if !self.ends.iter().all(|&end| text.is_char_boundary(end)) {
             return None;
@@ -227,25 +199,29 @@ impl Row {
         Some(self.ends.iter().map(move |&end| &text[std::mem::replace(&mut start, end)..end]))
     }
 
-    fn clear(&mut self) {
-        self.bytes.clear();
+    fn clear(&mut self, line: u64) {
+        (self.line, self.length, self.cells, self.too_long) = (line, 0, 0, false);
         self.ends.clear();
-        self.cells = 0;
-        self.too_long = false;
     }
 
+    /// Takes what the core makes of `input`; returns its result and how much of it was consumed.
     /// What is over the limit is passed over, so that memory stays bounded.
-    fn push(&mut self, bytes: &[u8]) {
-        self.too_long |= self.bytes.len() + bytes.len() > ROW_LIMIT;
-        if !self.too_long {
-            self.bytes.extend_from_slice(bytes);
+    fn read(&mut self, core: &mut csv_core::Reader, input: &[u8]) -> (ReadRecordResult, usize) {
+        if self.length == self.bytes.len() {
+            if self.bytes.len() < ROW_LIMIT {
+                self.bytes.resize(ROW_LIMIT.min(self.bytes.len() * 2), 0);
+            } else {
+                self.too_long = true;
+                self.length = 0;
+            }
         }
-    }
-
-    fn end_cell(&mut self) {
-        self.cells += 1;
-        if self.cells <= MOST_COLUMNS {
-            self.ends.push(self.bytes.len());
-        }
+        let mut ends = [0; 64];
+        let (result, consumed, written, cells) =
+            core.read_record(input, &mut self.bytes[self.length..], &mut ends);
+        self.length += written;
+        self.cells += cells;
+        let room = MOST_COLUMNS.saturating_sub(self.ends.len());
+        self.ends.extend_from_slice(&ends[..cells.min(room)]);
+        (result, consumed)
     }
 }

@@ -138,8 +138,8 @@ fn what_is_no_csv_text_is_refused_with_advice() {
 
 #[test]
 fn a_quote_that_is_never_closed_is_refused_with_its_line() {
-    refused(b"a,b\n1,2\n3,\"4\n5,6\n7,8\n", "line 3 is never closed");
-    refused(b"\"a,b\n1,2\n", "line 1 is never closed");
+    refused(b"a,b\n1,2\n3,\"4\n5,6\n7,8\n", "line 3 has a quote that is never closed");
+    refused(b"\"a,b\n1,2\n", "line 1 has a quote that is never closed");
 }
 
 #[test]
