@@ -274,7 +274,12 @@ impl Inner {
             }
         }
         self.hub.release(run.live());
-        self.runs.lock().remove(&id);
+        let mut runs = self.runs.lock();
+        // Restarted meanwhile, it may run again.
+        if runs.get(&id).is_some_and(|present| Arc::ptr_eq(present, run)) {
+            runs.remove(&id);
+        }
+        drop(runs);
         self.ended.notify_waiters();
         self.queued.notify_one();
         self.changed.notify_one();

@@ -85,7 +85,8 @@ impl Hub {
     /// A run of the operation begins here: whoever watches it waiting goes on with the run.
     pub fn begin(&self, subject: Subject, projection: Projection) -> Arc<Live> {
         let mut all = self.live.lock();
-        if let Some(live) = all.get(&subject.id) {
+        // One that is fed here is the attempt before, about to show its ending: its own readers' only.
+        if let Some(live) = all.get(&subject.id).filter(|live| !live.is_local()) {
             live.local.store(true, Ordering::Release);
             live.show(projection);
             return Arc::clone(live);
