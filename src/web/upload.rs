@@ -30,6 +30,8 @@ impl Receiving {
         options.mode(0o600);
         let file = options.open(&path).await?;
         let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+        // The one character that browsers encode and people use: multipart/form-data in the HTML standard.
+        let name = name.replace("%22", "\"");
         let name = Text::new(&name.chars().take(200).collect::<String>()).to_string();
         Ok(Self { path, name, size: 0, file: Some(file), keep: false })
     }
