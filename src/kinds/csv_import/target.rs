@@ -30,6 +30,12 @@ impl Target {
     /// Makes the file anew, with the empty table `rows`.
     pub(super) fn create(path: PathBuf, columns: &[String]) -> Result<Self, TargetError> {
         remove(&path)?;
+        // Made here, since SQLite would let everybody on the machine read it.
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let connection = Connection::open_with_flags(&path, flags)?;
         let names: Vec<_> = columns.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
