@@ -1,6 +1,5 @@
 //! The kinds that this process can run, as runtime values.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -79,9 +78,9 @@ pub enum RegistryError {
     Twice(String),
 }
 
-/// The kinds of this process by name.
+/// The kinds of this process, in the order in which they were added: the catalogue's.
 #[derive(Debug, Clone, Default)]
-pub struct Registry(BTreeMap<String, Kind>);
+pub struct Registry(Vec<Kind>);
 
 impl Registry {
     /// Adds a kind.
@@ -95,20 +94,20 @@ impl Registry {
         if !well_formed {
             return Err(RegistryError::Name(kind.name));
         }
-        if self.0.contains_key(&kind.name) {
+        if self.get(&kind.name).is_some() {
             return Err(RegistryError::Twice(kind.name));
         }
-        self.0.insert(kind.name.clone(), kind);
+        self.0.push(kind);
         Ok(())
     }
 
     /// The kind of that name.
     pub fn get(&self, name: &str) -> Option<&Kind> {
-        self.0.get(name)
+        self.0.iter().find(|kind| kind.name == name)
     }
 
-    /// Every kind, by name.
+    /// Every kind.
     pub fn iter(&self) -> impl Iterator<Item = &Kind> {
-        self.0.values()
+        self.0.iter()
     }
 }
