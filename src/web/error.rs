@@ -18,7 +18,7 @@ use crate::store::StoreError;
 /// Why a request was not answered as it wished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("There is nothing at this address, or it is not yours to see.")]
+    #[error("The address may be mistyped, or what it shows was removed or is somebody else’s.")]
     NotFound,
     #[error(
         "This form did not come from our page, or it is from an earlier sign-in. Open the page again and send it from there."
@@ -38,11 +38,28 @@ pub(super) enum Refusal {
         "The server cannot store anything or look anything up right now. Nothing was done. Try again in a minute."
     )]
     Unavailable,
-    #[error("Something went wrong on the server. Its log has the details. Go back and try again.")]
+    #[error(
+        "This is the server’s fault, and its log has the details. Go back and try again; if it happens again, tell whoever runs this server."
+    )]
     Internal,
 }
 
 impl Refusal {
+    /// What happened in a few words: a status code's own name says nothing to most people.
+    fn title(&self) -> &'static str {
+        match self {
+            Self::NotFound => "There is nothing here",
+            Self::ForeignForm => "This form is no longer valid",
+            Self::DeadLink => "This link no longer works",
+            Self::Malformed(_) => "This cannot be read",
+            Self::TooLarge(_) => "That is too large",
+            Self::WrongType => "This is not a form",
+            Self::NotOver => "This cannot be run again now",
+            Self::Unavailable => "Not now",
+            Self::Internal => "Something went wrong",
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -92,23 +109,26 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
     let head = request.method() == Method::HEAD;
     let response = next.run(request).await;
     let status = response.status();
-    let message = match response.extensions().get::<Refusal>() {
-        Some(refusal) => refusal.to_string(),
-        None if status == StatusCode::METHOD_NOT_ALLOWED => {
-            "This address does not take this kind of request. Go back and use the page's own buttons."
-                .to_owned()
-        }
+    let refusal = response.extensions().get::<Refusal>();
+    let (title, message) = match refusal {
+        Some(refusal) => (refusal.title(), refusal.to_string()),
+        None if status == StatusCode::METHOD_NOT_ALLOWED => (
+            "This cannot be opened like that",
+            "Go back to the page before and use its own buttons.".to_owned(),
+        ),
         None => return response,
     };
+    // It leads to the sign-in page where nobody is signed in.
+    let onward = if refusal == Some(&Refusal::DeadLink) { "Sign in" } else { "Your operations" };
     let viewer = response.extensions().get::<Viewer>().cloned();
     let at = app.live.renderer().addresses();
     let page = app.live.renderer().page(
         "error.html",
         context! {
             status => status.as_u16(),
-            title => status.canonical_reason(),
+            title => title,
             message => message,
-            links => [context! { url => at.operations(), label => "Your operations" }],
+            links => [context! { url => at.operations(), label => onward }],
             ..layout(&app, viewer.as_ref(), "")
         },
     );
