@@ -83,10 +83,11 @@ impl Operation for Simulate {
         vec![
             number("steps", "Steps", 1_000_000, steps),
             number("delay_ms", "Milliseconds for each step", 60_000, delay_ms),
-            number("log_every", "Log line every … steps", 1_000_000, log_every).help("0 for none."),
+            number("log_every", "Steps for each log line", 1_000_000, log_every)
+                .help("1 logs each step, 0 none."),
             Field::new("message", "Message", FieldKind::Text)
                 .default(message)
-                .help("Status, beginning of each log line, and text of an error."),
+                .help("The status, the beginning of each log line, and what an error says."),
             Field::new(
                 "outcome",
                 "Outcome",
@@ -95,9 +96,9 @@ impl Operation for Simulate {
             .required()
             .default("ok"),
             number("stages", "Stages", 9, stages).help("The steps are spread evenly over them."),
-            number("chain", "Hand over … times", 9, chain),
-            Field::new("redirect", "Lead on to", FieldKind::Path)
-                .help("A path of this site such as /operations, or nothing."),
+            number("chain", "Operations that follow", 9, chain).help("Each hands over to the next one."),
+            Field::new("redirect", "Page to go to in the end", FieldKind::Path)
+                .help("A path of this site, such as /operations."),
             Field::new("stamp", "Put the time into the status", FieldKind::Checkbox)
                 .help("In microseconds, to measure latency."),
         ]
