@@ -25,6 +25,7 @@
   /** Starts every container, and listens to what concerns them all. */
   function start() {
     announcer();
+    localize(document);
     for (const root of document.querySelectorAll("[data-liveop-channel]")) adopt(/** @type {HTMLElement} */ (root), false);
     each((live) => live.begin());
     document.addEventListener("submit", onSubmit);
@@ -505,7 +506,19 @@
   function parse(html) {
     const template = document.createElement("template");
     template.innerHTML = policy ? policy.createHTML(html) : html;
+    localize(template.content);
     return template.content;
+  }
+
+  /** Puts times, which come in UTC, into the clock of whoever looks.
+   * @param {ParentNode} part */
+  function localize(part) {
+    for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (part.querySelectorAll(".liveop-meta time, .liveop-row time, .liveop-line time"))) {
+      const at = new Date(time.dateTime);
+      if (!+at) continue;
+      const local = new Date(+at - at.getTimezoneOffset() * 60_000).toISOString();
+      time.textContent = time.className ? local.slice(11, 19) : local.slice(0, 16).replace("T", " ");
+    }
   }
 
   /** Puts content in an element's place.
