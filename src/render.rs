@@ -176,6 +176,7 @@ impl Renderer {
             url => self.addresses.operation(record.id),
             percent => percent.map(whole),
             summary => summary,
+            result => ending.and_then(|ending| ending.result.as_ref()).map(|result| Value::from(Serde(result))),
             created => record.created.to_string(),
             took_seconds => took.filter(|_| state.is_final()),
         }
