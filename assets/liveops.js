@@ -358,6 +358,8 @@
      * @param {string} words @param {string} link */
     stop(words, link) {
       this.rest();
+      clearTimeout(this.lostTimer);
+      this.lostTimer = 0;
       this.say(words, "lost", link);
       announce(words);
     }
