@@ -48,7 +48,8 @@ pub(crate) struct ServeSettings {
     pub(crate) public_url: Option<String>,
 }
 
-/// The secret key, wherever it comes from. Never a flag: those are seen by every user of the machine.
+/// The secret key, wherever it comes from. In the environment it is safer than as a flag, which every
+/// user of the machine can see.
 #[derive(Debug, Args)]
 pub(crate) struct SecretSettings {
     /// The key that signs tokens, at least 32 bytes; by default it is made beside the database

@@ -9,7 +9,7 @@ mod log;
 mod stages;
 
 pub use estimate::Bar;
-pub use log::{Line, LogChange, LogTail};
+pub use log::{Line, LogChange, LogTail, Shown};
 pub use stages::{Stage, StageState, Stages};
 
 use std::sync::Arc;
@@ -220,6 +220,7 @@ impl Projection {
         let dirty = self.state_changed == next || self.changed.contains(&next);
         if dirty {
             self.version = next;
+            self.log.publish();
         }
         dirty
     }
@@ -287,11 +288,6 @@ impl Projection {
     /// The log's tail, lines included that are not yet published.
     pub fn log(&self) -> &LogTail {
         &self.log
-    }
-
-    /// The log's lines that are published: what `…-log-lines` shows in a frame at this version.
-    pub fn published_lines(&self) -> impl Iterator<Item = &Arc<Line>> {
-        self.log.lines().filter(|line| line.version <= self.version)
     }
 
     /// How it ended.

@@ -11,7 +11,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, Error, State as TemplateState, context};
 
 use crate::operation::Record;
-use crate::projection::{Delta, Line, Projection, Region};
+use crate::projection::{Delta, Line, Projection, Region, Shown};
 use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, Subject, Swap};
 
 macro_rules! embedded {
@@ -120,7 +120,7 @@ impl Renderer {
             .into_iter()
             .map(|region| {
                 let html =
-                    self.region(region, &subject, projection, projection.log().lines(), &personal.csrf);
+                    self.region(region, &subject, projection, &projection.log().newest(), &personal.csrf);
                 (region.name().replace('-', "_"), Value::from_safe_string(html))
             })
             .collect();
@@ -184,17 +184,17 @@ impl Renderer {
 
     /// One region as its whole element. What fails to render says so in its place: an empty box
     /// would look like a quiet operation.
-    fn region<'a>(
+    fn region(
         &self,
         region: Region,
         subject: &Subject,
         projection: &Projection,
-        lines: impl Iterator<Item = &'a Arc<Line>>,
+        log: &Shown<'_>,
         csrf: &str,
     ) -> String {
         let element = format!("op-{}", subject.id);
         let name = format!("regions/{}.html", region.name().replace('-', "_"));
-        let context = self.region_context(region, &element, subject, projection, lines, csrf);
+        let context = self.region_context(region, &element, subject, projection, log, csrf);
         self.page(&name, context).unwrap_or_else(|error| {
             tracing::error!(operation = %subject.id, region = region.name(), %error, "a region failed to render");
             format!(
@@ -205,13 +205,13 @@ impl Renderer {
         })
     }
 
-    fn region_context<'a>(
+    fn region_context(
         &self,
         region: Region,
         element: &str,
         subject: &Subject,
         projection: &Projection,
-        lines: impl Iterator<Item = &'a Arc<Line>>,
+        log: &Shown<'_>,
         csrf: &str,
     ) -> Value {
         let at = &self.addresses;
@@ -249,11 +249,10 @@ impl Renderer {
                 }
             }
             Region::LogMore => {
-                let log = projection.log();
-                context! { total => log.total(), hidden => log.hidden(), url => at.log(id) }
+                context! { total => log.total, hidden => log.hidden, url => at.log(id) }
             }
             Region::LogLines => {
-                let lines: Vec<_> = lines.map(|line| line_context(line)).collect();
+                let lines: Vec<_> = log.lines.iter().map(|line| line_context(line)).collect();
                 context! { lines }
             }
             Region::Result => {
@@ -299,7 +298,7 @@ impl FrameRenderer for Renderer {
                 id: format!("{element}-{}", region.name()),
                 swap: Swap::Outer,
                 // Shared by all viewers, so there is no CSRF token in it.
-                html: self.region(*region, subject, projection, projection.published_lines(), ""),
+                html: self.region(*region, subject, projection, &projection.log().published(), ""),
             });
         }
         if !delta.append.is_empty() {

@@ -253,6 +253,21 @@ proptest! {
     }
 
     #[test]
+    fn the_number_of_lines_is_that_of_the_lines_which_are_there(steps in prop::collection::vec(step(), 0..60)) {
+        let (mut world, mut client) = (World::new(), Client::default());
+        for step in steps {
+            world.take(step, &mut client);
+            let page = world.fresh();
+            let more = page.regions.iter().find(|(id, _)| id.ends_with("-log-more")).expect("a region").1;
+            let said = more.split('>').nth(1).and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0);
+            // All that is published may be past already, when more than the tail waits to be shown.
+            if let Some((newest, _)) = page.lines.last() {
+                prop_assert_eq!(said, *newest, "{}", more);
+            }
+        }
+    }
+
+    #[test]
     fn a_reader_whose_connection_holds_gets_no_line_twice(steps in prop::collection::vec(step(), 0..60)) {
         let (mut world, mut client) = (World::new(), Client::default());
         for step in steps {

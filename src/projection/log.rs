@@ -28,6 +28,8 @@ pub struct Line {
 pub struct LogTail {
     limit: usize,
     total: u64,
+    /// How many lines are published.
+    published: u64,
     lines: VecDeque<Arc<Line>>,
     /// The version of the newest line that is no longer here; 0 while none is gone.
     dropped: u64,
@@ -44,10 +46,21 @@ pub enum LogChange {
     Whole,
 }
 
+/// What is to be seen of a log.
+#[derive(Debug, Clone)]
+pub struct Shown<'a> {
+    /// How many lines it has.
+    pub total: u64,
+    /// How many of them are not among `lines`.
+    pub hidden: u64,
+    /// The newest ones, oldest first.
+    pub lines: Vec<&'a Arc<Line>>,
+}
+
 impl LogTail {
     /// An empty log of which `limit` lines are kept.
     pub fn new(limit: usize) -> Self {
-        Self { limit, total: 0, lines: VecDeque::new(), dropped: 0 }
+        Self { limit, total: 0, published: 0, lines: VecDeque::new(), dropped: 0 }
     }
 
     pub(super) fn push(&mut self, level: Level, text: Text, at: Timestamp, version: u64) {
@@ -58,6 +71,10 @@ impl LogTail {
                 self.dropped = line.version;
             }
         }
+    }
+
+    pub(super) fn publish(&mut self) {
+        self.published = self.total;
     }
 
     /// What a reader lacks that has seen version `seen`, when `published` is the newest.
@@ -84,9 +101,19 @@ impl LogTail {
         self.limit
     }
 
-    /// How many of them are not in the tail.
-    pub fn hidden(&self) -> u64 {
-        self.total - self.lines.len() as u64
+    /// The tail with the lines that are not yet published: what a page shows.
+    pub fn newest(&self) -> Shown<'_> {
+        self.shown(self.total)
+    }
+
+    /// The tail as far as it is published: what a frame shows.
+    pub fn published(&self) -> Shown<'_> {
+        self.shown(self.published)
+    }
+
+    fn shown(&self, total: u64) -> Shown<'_> {
+        let lines: Vec<_> = self.lines.iter().filter(|line| line.seq <= total).collect();
+        Shown { total, hidden: total - lines.len() as u64, lines }
     }
 
     /// The newest lines, oldest first.
