@@ -15,6 +15,10 @@ test *words:
 test-quick:
     cargo nextest run -E 'not test(browser::)'
 
+# Measures the watchers of one operation: how many (1000), updates a second (10), seconds (8)
+bench-fanout *numbers:
+    cargo bench --bench fanout -- {{numbers}}
+
 # What CI does
 check:
     .ci/run

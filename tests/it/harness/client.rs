@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
-use super::{Events, Page, attribute, form_values, soon};
+use super::{Events, PATIENCE, Page, attribute, form_values, soon};
 
 /// One person at one browser.
 pub(crate) struct Client {
@@ -103,6 +103,15 @@ impl Client {
 
     /// Sends a request and leaves the body unread; keeps the cookies that come.
     pub(crate) async fn open(&self, ask: Ask) -> reqwest::Response {
+        let what = format!("{} {}", ask.method, ask.path);
+        let sent = soon(&what, self.request(ask).send()).await;
+        let response = sent.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        self.keep_cookies(response.headers());
+        response
+    }
+
+    /// A request with this person's cookies, to be sent by whoever knows what may become of it.
+    pub(crate) fn request(&self, ask: Ask) -> reqwest::RequestBuilder {
         let method = ask.method.parse().expect("a method");
         let mut request = self.http.request(method, format!("http://{}{}", self.address, ask.path));
         let cookies = self.cookie_header();
@@ -112,13 +121,7 @@ impl Client {
         for (name, value) in &ask.headers {
             request = request.header(name, value);
         }
-        let what = format!("{} {}", ask.method, ask.path);
-        if !ask.body.is_empty() {
-            request = request.body(ask.body);
-        }
-        let response = soon(&what, request.send()).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
-        self.keep_cookies(response.headers());
-        response
+        if ask.body.is_empty() { request } else { request.body(ask.body) }
     }
 
     /// Sends a request and reads the answer whole.
@@ -218,6 +221,30 @@ impl Client {
     /// Starts a `csv_import` and gives its id.
     pub(crate) async fn import(&self, name: &str, content: &[u8]) -> String {
         self.submit("csv_import", &[], Some((name, content))).await.started()
+    }
+
+    /// Starts a `csv_import` of a file that is made while it is sent, so that nobody holds it whole.
+    /// `length` is the file's, in bytes.
+    pub(crate) async fn import_made_of(
+        &self,
+        name: &str,
+        length: usize,
+        pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
+    ) -> String {
+        let csrf = self.csrf().await;
+        let ask = Ask::post("/operations/new/csv_import");
+        let mut ask = ask.multipart(&[("csrf_token", &csrf)], ("file", name, b""));
+        let mut before = std::mem::take(&mut ask.body);
+        // The file goes before the last boundary.
+        let after = before.split_off(before.len() - "\r\n--edge--\r\n".len());
+        let whole = before.len() + length + after.len();
+        let body = [before].into_iter().chain(pieces).chain([after]).map(Ok::<_, std::io::Error>);
+        let body = reqwest::Body::wrap_stream(tokio_stream::iter(body));
+        let request = self.request(ask.header("content-length", &whole.to_string())).body(body);
+        let sent = tokio::time::timeout(PATIENCE * 2, request.send()).await.expect("an answer in time");
+        let response = sent.unwrap_or_else(|error| panic!("the upload of {name}: {error:?}"));
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.expect("a body") }.started()
     }
 
     /// An operation's page.

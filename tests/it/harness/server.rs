@@ -146,6 +146,16 @@ impl Server {
         client
     }
 
+    /// A figure of the process's memory that the kernel keeps, such as `VmHWM`, in MiB.
+    pub(crate) fn memory(&self, figure: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs, on Linux");
+        let value = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+        let value = value.unwrap_or_else(|| panic!("no {figure} in {status}"));
+        let kib: u64 = value.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib / 1024
+    }
+
     /// Everything that it wrote so far to stdout and stderr.
     pub(crate) fn said(&self) -> String {
         let stdout = self.stdout.lock().expect("no panic");

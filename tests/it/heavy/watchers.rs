@@ -1,0 +1,124 @@
+//! Many watchers, watchers that do not read, and an operation faster than its watcher.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use super::{log_of, numbered, total_lines};
+use crate::harness::{Ask, Client, PATIENCE, Server, soon};
+
+const READERS: usize = 180;
+const STALLED: usize = 20;
+
+#[tokio::test]
+async fn two_hundred_watchers_do_not_slow_what_they_watch() {
+    let server = Server::with(&[("streams_per_user", "1000"), ("log_tail", "20")]).await;
+    let client = server.demo_user().await;
+    // 600 steps of 20 ms, with lines of 8 KB: more than the system's buffers hold of a stream that
+    // nobody reads.
+    let message = "watched ".repeat(1024);
+    let fields = [("steps", "600"), ("delay_ms", "20"), ("log_every", "1"), ("message", message.trim())];
+    let id = client.simulate(&fields).await;
+    client.reaches(&id, "running").await;
+    let begin = Instant::now();
+    let token = client.page(&id).await.token.expect("it runs");
+    let path = format!("/stream?token={token}");
+    let mut stalled: Vec<TcpStream> = Vec::new();
+    for _ in 0..STALLED {
+        stalled.push(stalled_stream(&client, &path).await);
+    }
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        let response = client.open(Ask::get(&path)).await;
+        assert_eq!(response.status().as_u16(), 200);
+        readers.spawn(read_to_end(response));
+    }
+    println!("all are open after {:?}", begin.elapsed());
+    let mut most_read = 0;
+    while let Some(reader) = readers.join_next().await {
+        let (bytes, tail) = reader.expect("no panic");
+        assert!(
+            tail.contains("event: end\n"),
+            "a stream of {bytes} bytes that closed without its end: {tail}"
+        );
+        most_read = most_read.max(bytes);
+    }
+    let took = begin.elapsed();
+    let memory = server.memory("VmHWM");
+    println!("it took {took:?} of 12 s, {memory} MiB");
+    assert!(took < Duration::from_secs(20), "600 steps of 20 ms took {took:?}");
+    assert!(memory < 100, "{memory} MiB with {} streams, {STALLED} of them never read", READERS + STALLED);
+    assert_eq!(numbered(&log_of(&client, &id).await, message.trim()), 600);
+
+    // Who reads at last gets what the system's buffers hold, and then the end, not a backlog.
+    let mut most_left = 0;
+    let mut rests = JoinSet::new();
+    for mut stream in stalled {
+        rests.spawn(async move {
+            let mut bytes = Vec::new();
+            let read = soon("a stalled stream's rest", stream.read_to_end(&mut bytes)).await;
+            read.map(|_| bytes)
+        });
+    }
+    while let Some(rest) = rests.join_next().await {
+        let bytes = rest.expect("no panic").expect("it is closed well");
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("event: end\n"), "{} bytes without an end", bytes.len());
+        most_left = most_left.max(bytes.len());
+    }
+    println!("who read got up to {most_read} bytes, who came late up to {most_left}");
+    assert!(most_left < most_read, "a backlog of {most_left} bytes");
+}
+
+#[tokio::test]
+async fn a_million_lines_at_full_speed_are_all_kept_in_bounded_memory() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "1"), ("message", "row")];
+    let id = client.simulate(&fields).await;
+    let token = client.page(&id).await.token.expect("it runs");
+    let begin = Instant::now();
+    let mut events = client.stream(&token, None).await;
+    let mut model = crate::harness::Model::new(200);
+    while let Some(event) = events.next().await {
+        model.apply(&event);
+    }
+    let memory = server.memory("VmHWM");
+    println!("a million lines in {:?}, {memory} MiB", begin.elapsed());
+    assert_eq!(model.state, "succeeded");
+    assert_eq!(model.line_numbers(), (999_801..=1_000_000).collect::<Vec<_>>(), "the right tail");
+    let page = client.page(&id).await;
+    model.assert_is(&page);
+    assert_eq!(total_lines(&page), 1_000_000);
+    assert_eq!(numbered(&log_of(&client, &id).await, "row"), 1_000_000);
+    let memory = server.memory("VmHWM");
+    assert!(memory < 200, "{memory} MiB");
+}
+
+/// Opens a stream over a connection with small buffers, and reads nothing of it.
+async fn stalled_stream(client: &Client, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut stream = socket.connect(client.address).await.expect("a connection");
+    let (host, cookies) = (client.address, client.cookie_header());
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookies}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// How long a stream was, and the end of it.
+async fn read_to_end(mut response: reqwest::Response) -> (usize, String) {
+    let (mut length, mut tail) = (0, Vec::new());
+    loop {
+        let chunk = tokio::time::timeout(PATIENCE, response.chunk()).await.expect("something comes");
+        let Some(chunk) = chunk.expect("it is not cut off") else { break };
+        length += chunk.len();
+        tail.extend_from_slice(&chunk);
+        let excess = tail.len().saturating_sub(1024);
+        tail.drain(..excess);
+    }
+    (length, String::from_utf8_lossy(&tail).into_owned())
+}
