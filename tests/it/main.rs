@@ -9,6 +9,7 @@ mod cancel;
 mod chain;
 mod crash;
 mod csrf;
+mod hardening;
 mod hostile;
 mod log;
 mod pages;

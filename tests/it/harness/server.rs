@@ -81,7 +81,7 @@ impl Server {
             command.env(format!("LIVEOPS_{}", name.to_uppercase()), value);
         }
         if verbose {
-            command.env("RUST_LOG", "trace");
+            command.arg("-vv");
         }
         let mut child = command
             .env_remove("LIVEOPS_DATABASE")
@@ -144,6 +144,14 @@ impl Server {
         let answer = client.log_in(name, &password).await;
         assert_eq!(answer.status, 303, "{}", answer.text());
         client
+    }
+
+    /// The most memory that it ever had resident, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        peak.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") * 1024
     }
 
     /// Everything that it wrote so far to stdout and stderr.
