@@ -5,6 +5,7 @@ mod serve;
 mod token;
 mod user;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ impl Cli {
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
             .init();
+        std::panic::set_hook(Box::new(log_panic));
     }
 
     /// Runs the command.
@@ -88,4 +90,15 @@ impl Cli {
         runtime.shutdown_background();
         done.map(|()| ExitCode::SUCCESS)
     }
+}
+
+/// Writes a panic as the log writes everything: on one line, control characters escaped. Its text
+/// may be what a user typed, and the standard hook would hand that to the terminal as it is.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let message = panic.payload_as_str().unwrap_or("something that is no text");
+    let thread = std::thread::current();
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(place, thread = thread.name(), text = message, backtrace, "a panic");
 }

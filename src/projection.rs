@@ -250,6 +250,15 @@ impl Projection {
         Some(Delta { state: newer(self.state_changed), regions, append, to: self.cursor() })
     }
 
+    /// The same cursor, or the start where it is of another life of the page: all such readers lack
+    /// the same.
+    pub(crate) fn known(&self, from: Cursor) -> Cursor {
+        match from.version_within(self.epoch, self.attempt, self.version) {
+            Some(_) => from,
+            None => Cursor::START,
+        }
+    }
+
     /// Where a reader that has everything published stands.
     pub fn cursor(&self) -> Cursor {
         Cursor::new(self.epoch, self.attempt, self.version)

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_cookies::CookieManagerLayer;
 
@@ -64,7 +65,11 @@ pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> R
 pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) -> Router {
     let sessions = Sessions::new(accounts, options.public_url.as_deref());
     let app = App::new(live, Box::new(sessions.clone()), options);
-    let login = login::Login { app: Arc::clone(&app), sessions };
+    let login = login::Login {
+        app: Arc::clone(&app),
+        sessions,
+        checks: Arc::new(Semaphore::new(login::MOST_CHECKS)),
+    };
     Router::new()
         .route("/", get(pages::catalogue))
         .route("/logout", post(login::logout).with_state(login.clone()))

@@ -268,17 +268,18 @@ impl Live {
 
     fn frame(&self, from: Cursor) -> Option<Frame> {
         let mut frames = self.frames.lock();
-        let (projection, delta) = {
+        let (projection, delta, from) = {
             let page = self.page.lock();
             let to = page.projection.cursor();
             if frames.to != Some(to) {
                 *frames = Frames { to: Some(to), from: Vec::new() };
             }
+            let from = page.projection.known(from);
             if let Some((_, frame)) = frames.from.iter().find(|(cursor, _)| *cursor == from) {
                 return Some(frame.clone());
             }
             let delta = page.projection.since(from)?;
-            (page.projection.clone(), delta)
+            (page.projection.clone(), delta, from)
         };
         let frame = self.renderer.frame(&self.subject, &projection, &delta);
         if frames.from.len() < SHARED {
@@ -331,5 +332,37 @@ impl Watch {
             self.shown.changed().await.ok()?;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::State;
+    use crate::stream::FrameBuilder;
+    use std::sync::atomic::AtomicUsize;
+
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl FrameRenderer for Counting {
+        fn frame(&self, _: &Subject, _: &Projection, delta: &Delta) -> Frame {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            FrameBuilder::default().finish(delta.to)
+        }
+    }
+
+    /// After a restart of the server every reader comes back with a cursor of a life that is over.
+    #[tokio::test]
+    async fn readers_from_elsewhere_share_one_frame() {
+        let renderer = Arc::new(Counting::default());
+        let hub = Hub::new(Arc::clone(&renderer) as _, 10.0);
+        let subject = Subject { id: OperationId::new(), kind: "k".into(), owner: "o".into() };
+        let live = hub.begin(subject, Projection::new(1, 1, State::Running, 200, Timestamp::UNIX_EPOCH));
+        for version in 0..50 {
+            let mut watch = live.watch(Cursor::new(9, 1, version));
+            assert_eq!(watch.next().await.map(|frame| frame.cursor), Some(Cursor::new(1, 1, 1)));
+        }
+        assert_eq!(renderer.0.load(Ordering::Relaxed), 1);
     }
 }

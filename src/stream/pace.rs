@@ -23,9 +23,11 @@ pub enum Due {
 }
 
 impl Pace {
-    /// At most `hertz` flushes a second.
+    /// At most `hertz` flushes a second; one a day at least.
     pub fn new(hertz: f64) -> Self {
-        Self { interval: Duration::from_secs_f64(1.0 / hertz), last: None, scheduled: false }
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let interval = Duration::try_from_secs_f64(1.0 / hertz).unwrap_or(DAY).min(DAY);
+        Self { interval, last: None, scheduled: false }
     }
 
     /// Something changed at `now`.
@@ -65,6 +67,16 @@ mod tests {
         assert_eq!(pace.changed(at(40)), Due::Scheduled);
         pace.flushed(at(100));
         assert_eq!(pace.changed(at(250)), Due::Now);
+    }
+
+    #[test]
+    fn any_rate_will_do() {
+        let now = Instant::now();
+        for hertz in [1e-300, f64::MIN_POSITIVE, 0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let mut pace = Pace::new(hertz);
+            pace.flushed(now);
+            pace.changed(now);
+        }
     }
 
     proptest! {

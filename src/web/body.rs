@@ -1,7 +1,11 @@
 //! Reading the body of a form: token first, files to the disk, nothing larger than allowed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::extract::Request;
@@ -19,6 +23,10 @@ use crate::operation::{Field, FieldKind, Submitted};
 const MOST_TEXT: usize = 1024 * 1024;
 /// Most parts of a form.
 const MOST_PARTS: usize = 200;
+/// Longest head of a part, and longest text before the first one; both are held in memory.
+const MOST_HEAD: u64 = 1024 * 1024;
+/// A sender of a body that is too large who pauses for so long gets the answer then.
+const PAUSE: Duration = Duration::from_secs(1);
 /// So much of a body that is too large is read on, so that its sender hears the answer.
 const READ_ON: usize = 1024 * 1024;
 
@@ -135,10 +143,21 @@ impl Reading<'_> {
             multer::parse_boundary(media_type).map_err(|error| Refusal::Malformed(error.to_string()))?;
         let mut seen = 0u64;
         let limit = self.limit;
-        let limited = stream.map(move |chunk| {
-            let chunk: Bytes = chunk.map_err(|_| BodyError::CutOff)?;
-            seen += chunk.len() as u64;
-            if seen > limit { Err(BodyError::TooLarge) } else { Ok(chunk) }
+        // What may still come until the head of the next part is complete. The parser holds all of
+        // that in memory, and searches it anew with every piece that comes.
+        let head_left = Arc::new(AtomicU64::new(MOST_HEAD));
+        let limited = stream.map({
+            let head_left = Arc::clone(&head_left);
+            move |chunk| {
+                let chunk: Bytes = chunk.map_err(|_| BodyError::CutOff)?;
+                seen += chunk.len() as u64;
+                if seen > limit {
+                    return Err(BodyError::TooLarge);
+                }
+                let left = head_left.load(Ordering::Relaxed);
+                head_left.store(left.saturating_sub(chunk.len() as u64), Ordering::Relaxed);
+                if left == 0 { Err(BodyError::Head) } else { Ok(chunk) }
+            }
         });
         let mut parts = multer::Multipart::new(limited, boundary);
         let mut posted = Posted::default();
@@ -147,9 +166,11 @@ impl Reading<'_> {
             if trusted && announced.is_some_and(|announced| announced > limit) {
                 return Err(self.too_large());
             }
+            head_left.store(MOST_HEAD, Ordering::Relaxed);
             let Some(mut part) = parts.next_field().await.map_err(|error| self.broken(&error))? else {
                 return if trusted { Ok(posted) } else { Err(Refusal::ForeignForm) };
             };
+            head_left.store(u64::MAX, Ordering::Relaxed);
             let name = part.name().unwrap_or("").to_owned();
             let is_file = self
                 .fields
@@ -213,8 +234,11 @@ impl Reading<'_> {
         }
         if let Some(mut receiving) = receiving {
             let upload = receiving.complete().await.map_err(failed)?;
-            posted.values.entry(name.to_owned()).or_insert(Submitted::File(upload));
-            posted.files.push(receiving);
+            // The first one counts. Another one is removed here, since nobody will read it.
+            if let Entry::Vacant(entry) = posted.values.entry(name.to_owned()) {
+                entry.insert(Submitted::File(upload));
+                posted.files.push(receiving);
+            }
         }
         Ok(())
     }
@@ -223,6 +247,7 @@ impl Reading<'_> {
         match error {
             multer::Error::StreamReadFailed(source) => match source.downcast_ref() {
                 Some(BodyError::TooLarge) => self.too_large(),
+                Some(BodyError::Head) => Refusal::Malformed("the head of a part is too long".to_owned()),
                 _ => cut_off(),
             },
             other => Refusal::Malformed(other.to_string()),
@@ -245,6 +270,8 @@ enum BodyError {
     TooLarge,
     #[error("the body was cut off")]
     CutOff,
+    #[error("the head of a part is too long")]
+    Head,
 }
 
 fn cut_off() -> Refusal {
@@ -254,8 +281,8 @@ fn cut_off() -> Refusal {
 async fn read_on(stream: &mut BodyDataStream) {
     let mut read = 0;
     while read < READ_ON {
-        match stream.next().await {
-            Some(Ok(chunk)) => read += chunk.len(),
+        match tokio::time::timeout(PAUSE, stream.next()).await {
+            Ok(Some(Ok(chunk))) => read += chunk.len(),
             _ => return,
         }
     }

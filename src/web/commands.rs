@@ -32,7 +32,8 @@ pub(super) async fn start(
         uploads: app.live.uploads(),
         limit: app.live.max_upload_bytes(),
     };
-    let posted = reading.read(request).await?;
+    let mut posted = reading.read(request).await?;
+    let files = std::mem::take(&mut posted.files);
     let form = |errors, general| {
         let page = FormPage { kind, values: Some(&posted), errors, general };
         let page = pages::render_form(&app, &viewer, &page)?;
@@ -42,13 +43,17 @@ pub(super) async fn start(
         Ok(input) => input,
         Err(errors) => return form(&errors, None),
     };
-    match app.live.start_kind(&viewer, &kind.name, input).await {
-        Ok(id) => {
-            for file in posted.files {
-                file.keep();
-            }
-            Ok(Redirect::to(&app.live.renderer().addresses().operation(id)).into_response())
+    let (live, owner, name) = (app.live.clone(), viewer.clone(), kind.name.clone());
+    // A task of its own: a client that goes away now must not take the files of what is committed.
+    let started = tokio::spawn(async move {
+        let id = live.start_kind(&owner, &name, input).await?;
+        for file in files {
+            file.keep();
         }
+        Ok(id)
+    });
+    match started.await.map_err(|_| Refusal::Internal)? {
+        Ok(id) => Ok(Redirect::to(&app.live.renderer().addresses().operation(id)).into_response()),
         Err(NotStarted::NoKind(_)) => Err(Refusal::NotFound),
         Err(NotStarted::Input(error)) => form(&[], Some(error.to_string())),
         Err(NotStarted::Store(error)) => Err(error.into()),

@@ -84,13 +84,15 @@ fn events(
         yield Ok(Bytes::from(format!("retry: {}\n\n", 1000 + spread)));
         loop {
             tokio::select! {
+                // The ending first: nothing is sent to somebody who signed out meanwhile.
+                biased;
+                () = place.ended() => break,
+                () = shutdown.cancelled() => break,
                 frame = watch.next() => match frame {
                     Some(frame) => yield Ok(frame.bytes),
                     None => break,
                 },
                 () = tokio::time::sleep(PING) => yield Ok(Bytes::from_static(b"event: ping\ndata: {}\n\n")),
-                () = place.ended() => break,
-                () = shutdown.cancelled() => break,
             }
         }
     }

@@ -9,6 +9,7 @@ mod cancel;
 mod chain;
 mod crash;
 mod csrf;
+mod hardening;
 mod heavy;
 mod hostile;
 mod log;

@@ -15,6 +15,9 @@ use crate::store::Lease;
 /// little for nothing.
 const CHUNK: usize = 64 * 1024;
 
+/// Most text that is read at once: lines may be long.
+const READ: usize = 1024 * 1024;
+
 /// The lines `first` to `last` as they are stored.
 pub(super) struct Chunk {
     first: u64,
@@ -61,7 +64,7 @@ pub(super) fn insert(connection: &Connection, lease: Lease, chunks: &[Chunk]) ->
     Ok(())
 }
 
-/// Up to `limit` lines from `from` on.
+/// Up to `limit` lines from `from` on, fewer where they are long.
 pub(super) fn read(
     connection: &Connection,
     id: OperationId,
@@ -79,10 +82,12 @@ pub(super) fn read(
     let from_stored = i64::try_from(from).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![id.to_string(), attempt, from_stored])?;
     let mut lines = Vec::new();
-    while lines.len() < limit {
+    let mut bytes = 0;
+    while lines.len() < limit && bytes < READ {
         let Some(row) = rows.next()? else { break };
         let first = unsigned(row.get("first_seq")?)?;
         let chunk = row.get_ref("chunk")?.as_str().map_err(Fault::stored)?;
+        bytes += chunk.len();
         let numbered = (first..).zip(chunk.split_terminator('\n')).filter(|(seq, _)| *seq >= from);
         for (seq, text) in numbered.take(limit - lines.len()) {
             lines.push(line(seq, text)?);

@@ -81,7 +81,7 @@ impl Server {
             command.env(format!("LIVEOPS_{}", name.to_uppercase()), value);
         }
         if verbose {
-            command.env("RUST_LOG", "trace");
+            command.arg("-vv");
         }
         let mut child = command
             .env_remove("LIVEOPS_DATABASE")

@@ -1,0 +1,197 @@
+//! Attacks, one for each test.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{Ask, Client, Server, soon, until};
+
+/// Holds the database, so that nothing can be committed until it is dropped.
+struct Held(Connection);
+
+impl Held {
+    fn of(server: &Server) -> Self {
+        let connection = Connection::open(server.folder().join("liveops.db")).expect("the database");
+        connection.busy_timeout(Duration::from_secs(5)).expect("a setting");
+        connection.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+        Self(connection)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.execute_batch("ROLLBACK");
+    }
+}
+
+fn uploads(server: &Server) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(server.folder().join("liveops.db-uploads"));
+    folder.map_or_else(|_| Vec::new(), |files| files.map(|file| file.expect("a file").path()).collect())
+}
+
+/// The head of a multipart post.
+fn head(client: &Client, path: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Type: multipart/form-data; boundary=edge\r\n\
+         Content-Length: {length}\r\n\r\n",
+        client.address,
+        client.cookie_header()
+    )
+}
+
+fn token_part(csrf: &str) -> String {
+    format!("--edge\r\nContent-Disposition: form-data; name=\"csrf_token\"\r\n\r\n{csrf}\r\n")
+}
+
+fn file_part(name: &str, content: &str) -> String {
+    format!(
+        "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{content}\r\n"
+    )
+}
+
+/// The first bytes of an answer to what was sent so far, the connection being held open.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 200];
+    let read = soon("an answer", stream.read(&mut bytes)).await.expect("a connection");
+    String::from_utf8_lossy(&bytes[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn a_sender_of_too_much_who_pauses_gets_its_answer() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    let sent = head(&client, "/operations/new/csv_import", 900_000_000) + &token_part(&csrf) + "--edge\r\n";
+    stream.write_all(sent.as_bytes()).await.expect("it is sent");
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 413 "));
+}
+
+#[tokio::test]
+async fn the_head_of_a_part_is_not_gathered_without_end() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let begun = token_part(&csrf) + "--edge\r\nContent-Disposition: form-data; name=\"";
+    for start in [begun.as_str(), "no boundary ever: "] {
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        let sent = head(&client, "/operations/new/csv_import", 90_000_000) + start;
+        stream.write_all(sent.as_bytes()).await.expect("it is sent");
+        // More than a head ever has, and then silence: the answer must not wait for the rest.
+        let _ = stream.write_all(&vec![b'x'; 3 * 1024 * 1024]).await;
+        let answer = answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_file_of_a_field_is_not_kept() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let files: String = (0..20).map(|n| file_part(&format!("{n}.csv"), &format!("a,b\n{n},2\n"))).collect();
+    let body = token_part(&csrf) + &files + "--edge--\r\n";
+    let ask = Ask::post("/operations/new/csv_import")
+        .header("content-type", "multipart/form-data; boundary=edge")
+        .body(body.into_bytes());
+    let id = client.send(ask).await.started();
+    assert_eq!(client.finished(&id).await.state, "succeeded");
+    assert!(uploads(&server).len() <= 1, "{:?}", uploads(&server));
+}
+
+#[tokio::test]
+async fn who_hangs_up_during_the_commit_leaves_the_upload_to_the_operation() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let rest = file_part("a.csv", "a,b\n1,2\n") + "--edge--\r\n";
+    let body = token_part(&csrf) + &rest;
+    let sent = head(&client, "/operations/new/csv_import", body.len()) + &body;
+    let held = Held::of(&server);
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    stream.write_all(sent.as_bytes()).await.expect("it is sent");
+    until("the upload", async || (!uploads(&server).is_empty()).then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(held);
+    let id = until("the operation", async || {
+        let list = client.get("/operations").await.text();
+        list.split_once("<tr id=\"op-").map(|(_, row)| row[..36].to_owned())
+    })
+    .await;
+    let page = client.finished(&id).await;
+    assert_eq!(page.state, "succeeded", "{}", page.text());
+}
+
+#[tokio::test]
+async fn who_hangs_up_during_the_sign_out_is_signed_out_all_the_same() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let id = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    client.reaches(&id, "running").await;
+    let mut events = client.follow(&id).await;
+    events.first_flush().await;
+    let body = token_part(&csrf) + "--edge--\r\n";
+    let sent = head(&client, "/logout", body.len()) + &body;
+    let held = Held::of(&server);
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    stream.write_all(sent.as_bytes()).await.expect("it is sent");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(held);
+    tokio::time::timeout(Duration::from_secs(3), events.rest()).await.expect("the stream ends");
+    assert_eq!(client.get("/operations").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_panics_text_does_not_reach_the_terminal_as_it_is() {
+    let server = Server::verbose().await;
+    let client = server.demo_user().await;
+    let message = "\u{1b}[31mred\u{9b}2J\nERROR forged";
+    for outcome in ["panic", "fail"] {
+        let id = client.simulate(&[("steps", "0"), ("message", message), ("outcome", outcome)]).await;
+        assert_eq!(client.finished(&id).await.state, "failed");
+    }
+    let said = server.said();
+    assert!(said.contains("a panic"), "{said}");
+    let control = said.chars().find(|c| c.is_control() && !"\n\t".contains(*c));
+    assert_eq!(control, None, "{said}");
+    assert!(!said.contains("\nERROR forged"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn many_wrong_passwords_at_once_take_little_memory() {
+    let server = Server::start().await;
+    let tries = (0..24).map(|n| {
+        let client = Client::new(server.address);
+        tokio::spawn(async move { client.log_in(&format!("nobody{n}"), "wrong").await.status })
+    });
+    for answer in tries.collect::<Vec<_>>() {
+        assert_eq!(answer.await.expect("no panic"), 422);
+    }
+    let peak = server.memory("VmHWM");
+    assert!(peak < 250, "{peak} MiB at most");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_log_of_long_lines_is_read_bit_by_bit() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let message = "x".repeat(60_000);
+    let fields = [("steps", "1000"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
+    let id = client.simulate(&fields).await;
+    client.finished(&id).await;
+    let before = server.memory("VmHWM");
+    let log = client.get(&format!("/operations/{id}/log")).await;
+    assert_eq!(log.body.iter().filter(|byte| **byte == b'\n').count(), 1000);
+    let grown = server.memory("VmHWM").saturating_sub(before);
+    assert!(grown < 50, "{grown} MiB more");
+}
