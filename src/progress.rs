@@ -4,7 +4,7 @@ mod text;
 mod track;
 mod update;
 
-pub use text::{LINE_LIMIT, Text};
+pub use text::{LINE_LIMIT, TEXT_LIMIT, Text};
 pub use track::{Track, TrackItems};
 pub use update::{Level, Sink, StageSpec, Update};
 

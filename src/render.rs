@@ -5,6 +5,7 @@ mod filters;
 
 pub use addresses::Addresses;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
@@ -42,6 +43,9 @@ const TEMPLATES: [(&str, &str); 20] = embedded![
     "regions/stages.html",
     "regions/status.html",
 ];
+
+/// So much of a log line is shown on a page, in bytes; the whole log has all of it.
+const LINE_SHOWN: usize = 8 * 1024;
 
 /// What a page's template could not be turned into.
 #[derive(Debug, thiserror::Error)]
@@ -331,8 +335,18 @@ fn line_context(line: &Line) -> Value {
         time => line.at.strftime("%H:%M:%S").to_string(),
         at => line.at.to_string(),
         level => line.level.as_str(),
-        text => line.text.as_str(),
+        text => shown(line.text.as_str()),
     }
+}
+
+/// As much of a log line as a page shows. A tail of the longest lines would be larger than any page
+/// that a browser, or the server, should have to hold.
+fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= LINE_SHOWN {
+        return text.into();
+    }
+    let (shown, rest) = text.split_at(text.floor_char_boundary(LINE_SHOWN));
+    format!("{shown}… ({} more bytes in the whole log)", rest.len()).into()
 }
 
 /// A percentage without its fraction: 100 only when it is.

@@ -59,6 +59,8 @@ struct Inner {
     /// A run is over.
     ended: Notify,
     stopping: CancellationToken,
+    /// Nothing more is claimed.
+    claimed: CancellationToken,
 }
 
 impl std::fmt::Debug for Runner {
@@ -90,13 +92,18 @@ impl Runner {
             runs: Mutex::default(),
             ended: Notify::new(),
             stopping: CancellationToken::new(),
+            claimed: CancellationToken::new(),
         }))
     }
 
     /// Begins to claim and to sweep.
     pub(crate) fn start(&self) {
         let inner = &self.0;
-        inner.runtime.spawn(Arc::clone(inner).claim_loop());
+        let claiming = Arc::clone(inner);
+        inner.runtime.spawn(async move {
+            let _last = claiming.claimed.clone().drop_guard();
+            claiming.claim_loop().await;
+        });
         inner.runtime.spawn(Arc::clone(inner).sweep_loop());
     }
 
@@ -134,6 +141,8 @@ impl Runner {
     pub async fn stop(&self, grace: Duration) {
         let inner = &self.0;
         inner.stopping.cancel();
+        // One that was being claimed at this moment begins, so that it is recorded too.
+        let _ = tokio::time::timeout(LAST_COMMITS, inner.claimed.cancelled()).await;
         if tokio::time::timeout(grace, inner.all_ended()).await.is_ok() {
             return;
         }
@@ -148,7 +157,7 @@ impl Runner {
 }
 
 impl Inner {
-    async fn claim_loop(self: Arc<Self>) {
+    async fn claim_loop(self: &Arc<Self>) {
         let kinds: Vec<String> = self.registry.iter().map(|kind| kind.name.clone()).collect();
         loop {
             let place = tokio::select! {
@@ -246,7 +255,7 @@ impl Inner {
                 next: next.clone(),
                 at,
             };
-            match self.store.finish(run.lease(), lines.clone(), finish).await {
+            match self.store.finish(run.lease(), &lines, finish).await {
                 Ok(()) => {
                     run.live().show(projection);
                     tracing::info!(operation = %id, state = %ending.state, "ended");
@@ -333,7 +342,7 @@ impl Inner {
             projection.flush();
             let finish =
                 Finish { projection, ending, detail: Some("its process died".into()), next: None, at };
-            match self.store.finish(lease, Vec::new(), finish).await {
+            match self.store.finish(lease, &[], finish).await {
                 Ok(()) => {
                     tracing::warn!(operation = %record.id, "interrupted: its process died");
                     marked += 1;

@@ -121,10 +121,10 @@ pub trait Store: Send + Sync + 'static {
     async fn claim(&self, kinds: &[String], now: Timestamp) -> StoreResult<Option<Record>>;
 
     /// Adds to the log and replaces the stored page of a run.
-    async fn checkpoint(&self, lease: Lease, lines: Vec<Line>, projection: Projection) -> StoreResult<()>;
+    async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()>;
 
     /// Ends a run: log, page, record and, where it hands over, the next operation in one commit.
-    async fn finish(&self, lease: Lease, lines: Vec<Line>, finish: Finish) -> StoreResult<()>;
+    async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()>;
 
     /// Ends a waiting operation as cancelled or asks a running one to stop.
     async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer>;

@@ -92,6 +92,13 @@ fn hostile_text_stays_text() {
 }
 
 #[test]
+fn a_page_shows_the_beginning_of_a_very_long_line() {
+    let frame = first_frame(State::Running, vec![log(&"é".repeat(30_000))]);
+    assert_eq!(frame.matches('é').count(), 4096);
+    assert!(frame.contains("… (51808 more bytes in the whole log)"));
+}
+
+#[test]
 fn succeeded() {
     let ending = Ending {
         result: Some(

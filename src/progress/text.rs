@@ -5,39 +5,37 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest text and longest log line, in bytes.
+/// Longest log line, in bytes; a longer one is split.
 pub const LINE_LIMIT: usize = 64 * 1024;
+/// Longest other text, in bytes; a longer one is cut.
+pub const TEXT_LIMIT: usize = 16 * 1024;
 
-/// One line for people: control characters other than tab (C0, DEL, C1) are U+FFFD, and it is at
-/// most [`LINE_LIMIT`] bytes long. Bidirectional controls stay; pages isolate them.
+/// One line for people: control characters other than tab (C0, DEL, C1) are U+FFFD, and its length
+/// is bounded. Bidirectional controls stay; pages isolate them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Text(String);
 
 impl Text {
-    /// Cleans `text`, and cuts what is over the limit.
+    /// Cleans `text`, and cuts what is over [`TEXT_LIMIT`], visibly.
     pub fn new(text: &str) -> Self {
-        let cut = &text[..text.floor_char_boundary(LINE_LIMIT)];
-        let mut clean = clean(cut).into_owned();
-        if cut.len() < text.len() {
-            clean.truncate(clean.floor_char_boundary(LINE_LIMIT - '…'.len_utf8()));
+        let mut clean = clean(&text[..text.floor_char_boundary(TEXT_LIMIT)]).into_owned();
+        if clean.len().max(text.len()) > TEXT_LIMIT {
+            clean.truncate(clean.floor_char_boundary(TEXT_LIMIT - '…'.len_utf8()));
             clean.push('…');
         }
-        clean.truncate(clean.floor_char_boundary(LINE_LIMIT));
         Self(clean)
     }
 
-    /// Cleans `text` and splits what is over the limit, so that nothing is lost.
+    /// Cleans `text` and splits what is over [`LINE_LIMIT`], so that nothing is lost.
     pub fn lines_of(text: &str) -> impl Iterator<Item = Self> {
-        let mut rest = Some(clean(text));
+        let text = clean(text);
+        let mut next = Some(0);
         std::iter::from_fn(move || {
-            let text = rest.take()?;
-            if text.len() <= LINE_LIMIT {
-                return Some(Self(text.into_owned()));
-            }
-            let (line, more) = text.split_at(text.floor_char_boundary(LINE_LIMIT));
-            rest = Some(Cow::Owned(more.to_owned()));
-            Some(Self(line.to_owned()))
+            let rest = &text[next.take()?..];
+            let end = rest.floor_char_boundary(LINE_LIMIT);
+            next = (end < rest.len()).then_some(text.len() - rest.len() + end);
+            Some(Self(rest[..end].to_owned()))
         })
     }
 
@@ -75,8 +73,12 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_visibly() {
-        let text = Text::new(&"é".repeat(LINE_LIMIT));
-        assert!(text.as_str().len() <= LINE_LIMIT && text.as_str().ends_with('…'));
+        for long in ["é".repeat(TEXT_LIMIT), "\0".repeat(TEXT_LIMIT / 2)] {
+            let text = Text::new(&long);
+            assert!(text.as_str().len() <= TEXT_LIMIT && text.as_str().ends_with('…'));
+        }
+        let fits = "x".repeat(TEXT_LIMIT);
+        assert_eq!(Text::new(&fits).as_str(), fits);
     }
 
     proptest! {

@@ -23,6 +23,8 @@ const HURRY: usize = 256 * 1024;
 /// So much log may wait for the store; more holds the producer.
 const FULL: usize = 2 * 1024 * 1024;
 
+/// A store that cannot be written is waited for so long before the run fails for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a reader of the log waits for the newest lines to be stored.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -181,9 +183,11 @@ impl Run {
 
     async fn save_loop(&self, store: &dyn Store) {
         let mut last = Instant::now();
+        let mut failing: Option<Instant> = None;
         loop {
             let due = self.dirty.load(Ordering::Acquire).then_some(last + CHECKPOINT);
-            let hurry = self.hurry.load(Ordering::Acquire);
+            // A store that fails is not hurried.
+            let hurry = self.hurry.load(Ordering::Acquire) && failing.is_none();
             tokio::select! {
                 () = self.closing.cancelled() => return,
                 () = self.to_save.notified(), if !hurry => continue,
@@ -195,30 +199,46 @@ impl Run {
             last = Instant::now();
             let (lines, page) = self.take_unsaved();
             let newest = lines.last().map(|line| line.seq);
-            match store.checkpoint(self.lease, lines, page).await {
+            match store.checkpoint(self.lease, &lines, page).await {
                 Ok(()) => {
+                    failing = None;
                     if let Some(newest) = newest {
                         self.saved.send_replace(newest);
                     }
                 }
                 Err(StoreError::Fenced { .. }) => {
                     tracing::warn!(operation = %self.lease.operation, "another claim has it; stopping this run");
-                    self.cancel.request();
-                    self.buffer.lock().lost = true;
+                    self.lose();
                 }
                 Err(error) => {
                     tracing::error!(operation = %self.lease.operation, %error, "its page and log could not be stored");
-                    if newest.is_some() {
-                        self.buffer.lock().lost = true;
-                    }
-                    // It cannot end well any more; going on would only waste its work.
-                    if self.lost_lines() {
-                        self.cancel.request();
-                    }
                     self.dirty.store(true, Ordering::Release);
+                    let since = *failing.get_or_insert(last);
+                    let passing = matches!(error, StoreError::Unwritable(_)) && since.elapsed() < PATIENCE;
+                    if passing {
+                        self.put_back(lines);
+                    } else if newest.is_some() {
+                        // The log would have a hole, so it cannot end well any more.
+                        self.lose();
+                    }
                 }
             }
         }
+    }
+
+    /// Lines that could not be stored wait on, before those that were said since.
+    fn put_back(&self, mut lines: Vec<Line>) {
+        let mut buffer = self.buffer.lock();
+        buffer.bytes += lines.iter().map(weight).sum::<usize>();
+        lines.append(&mut buffer.lines);
+        buffer.lines = lines;
+    }
+
+    /// Lines are lost: the run is to stop, and nothing waits for room in the buffer any more.
+    fn lose(&self) {
+        self.buffer.lock().lost = true;
+        self.room.notify_all();
+        self.cancel.request();
     }
 
     fn mark_dirty(&self) {
@@ -252,7 +272,7 @@ impl Sink for Run {
         // Under the buffer's lock, so that lines are stored in the order of their numbers.
         self.show(update);
         if let Some(line) = self.live.last_line().filter(|_| !buffer.lost) {
-            buffer.bytes += line.text.as_str().len() + std::mem::size_of::<Line>();
+            buffer.bytes += weight(&line);
             buffer.lines.push((*line).clone());
         }
         let hurry = buffer.bytes >= HURRY;
@@ -262,6 +282,11 @@ impl Sink for Run {
         }
         self.mark_dirty();
     }
+}
+
+/// About how much memory a line takes.
+fn weight(line: &Line) -> usize {
+    line.text.as_str().len() + std::mem::size_of::<Line>()
 }
 
 async fn sleep_until(at: Option<Instant>) {

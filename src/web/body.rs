@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::BodyDataStream;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
-use tokio_stream::StreamExt as _;
+use tokio_stream::{Stream, StreamExt as _};
 
 use super::csrf::{self, Csrf};
 use super::error::Refusal;
@@ -29,6 +30,12 @@ const MOST_HEAD: u64 = 1024 * 1024;
 const PAUSE: Duration = Duration::from_secs(1);
 /// So much of a body that is too large is read on, so that its sender hears the answer.
 const READ_ON: usize = 1024 * 1024;
+
+/// A sender who sends nothing for so long is not waited for: its connection would be kept for ever.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// A body as it comes.
+type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
 /// What was submitted by somebody whose token was right.
 #[derive(Default)]
@@ -71,15 +78,15 @@ impl Reading<'_> {
     /// Reads the body. The token is looked at before anything else of it counts.
     pub(super) async fn read(&self, request: Request) -> Result<Posted, Refusal> {
         let (parts, body) = request.into_parts();
-        let mut stream = body.into_data_stream();
-        let posted = self.read_stream(&parts.headers, &mut stream).await;
+        let mut pieces = pieces(body);
+        let posted = self.read_pieces(&parts.headers, &mut pieces).await;
         if matches!(posted, Err(Refusal::TooLarge(_))) {
-            read_on(&mut stream).await;
+            read_on(&mut pieces).await;
         }
         posted
     }
 
-    async fn read_stream(&self, headers: &HeaderMap, stream: &mut BodyDataStream) -> Result<Posted, Refusal> {
+    async fn read_pieces(&self, headers: &HeaderMap, pieces: &mut Pieces) -> Result<Posted, Refusal> {
         let trusted = match csrf::header_token(headers) {
             Some(token) if (self.genuine)(token) => true,
             Some(_) => return Err(Refusal::ForeignForm),
@@ -91,8 +98,8 @@ impl Reading<'_> {
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         match essence.as_str() {
-            "application/x-www-form-urlencoded" => self.read_urlencoded(trusted, stream).await,
-            "multipart/form-data" => self.read_multipart(trusted, media_type, announced, stream).await,
+            "application/x-www-form-urlencoded" => self.read_urlencoded(trusted, pieces).await,
+            "multipart/form-data" => self.read_multipart(trusted, media_type, announced, pieces).await,
             // A script that sends the token as a header need not send a body.
             "" if trusted
                 && announced.unwrap_or(0) == 0
@@ -106,12 +113,12 @@ impl Reading<'_> {
         }
     }
 
-    async fn read_urlencoded(&self, trusted: bool, stream: &mut BodyDataStream) -> Result<Posted, Refusal> {
+    async fn read_urlencoded(&self, trusted: bool, pieces: &mut Pieces) -> Result<Posted, Refusal> {
         let most = usize::try_from(self.limit).unwrap_or(usize::MAX).min(MOST_TEXT);
         let mut body = BytesMut::new();
         let mut too_large = false;
-        while let Some(chunk) = stream.next().await {
-            body.extend_from_slice(&chunk.map_err(|_| cut_off())?);
+        while let Some(piece) = pieces.next().await {
+            body.extend_from_slice(&piece.map_err(|error| self.refuse(&error))?);
             if body.len() > most {
                 too_large = true;
                 break;
@@ -137,7 +144,7 @@ impl Reading<'_> {
         mut trusted: bool,
         media_type: &str,
         announced: Option<u64>,
-        stream: &mut BodyDataStream,
+        pieces: &mut Pieces,
     ) -> Result<Posted, Refusal> {
         let boundary =
             multer::parse_boundary(media_type).map_err(|error| Refusal::Malformed(error.to_string()))?;
@@ -146,17 +153,17 @@ impl Reading<'_> {
         // What may still come until the head of the next part is complete. The parser holds all of
         // that in memory, and searches it anew with every piece that comes.
         let head_left = Arc::new(AtomicU64::new(MOST_HEAD));
-        let limited = stream.map({
+        let limited = pieces.map({
             let head_left = Arc::clone(&head_left);
-            move |chunk| {
-                let chunk: Bytes = chunk.map_err(|_| BodyError::CutOff)?;
-                seen += chunk.len() as u64;
+            move |piece| {
+                let piece = piece?;
+                seen += piece.len() as u64;
                 if seen > limit {
                     return Err(BodyError::TooLarge);
                 }
                 let left = head_left.load(Ordering::Relaxed);
-                head_left.store(left.saturating_sub(chunk.len() as u64), Ordering::Relaxed);
-                if left == 0 { Err(BodyError::Head) } else { Ok(chunk) }
+                head_left.store(left.saturating_sub(piece.len() as u64), Ordering::Relaxed);
+                if left == 0 { Err(BodyError::Head) } else { Ok(piece) }
             }
         });
         let mut parts = multer::Multipart::new(limited, boundary);
@@ -245,12 +252,18 @@ impl Reading<'_> {
 
     fn broken(&self, error: &multer::Error) -> Refusal {
         match error {
-            multer::Error::StreamReadFailed(source) => match source.downcast_ref() {
-                Some(BodyError::TooLarge) => self.too_large(),
-                Some(BodyError::Head) => Refusal::Malformed("the head of a part is too long".to_owned()),
-                _ => cut_off(),
-            },
+            multer::Error::StreamReadFailed(source) => {
+                self.refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
+            }
             other => Refusal::Malformed(other.to_string()),
+        }
+    }
+
+    fn refuse(&self, error: &BodyError) -> Refusal {
+        match error {
+            BodyError::TooLarge => self.too_large(),
+            BodyError::Silence => Refusal::TooSlow,
+            BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
         }
     }
 
@@ -266,24 +279,46 @@ impl Reading<'_> {
 
 #[derive(Debug, thiserror::Error)]
 enum BodyError {
-    #[error("the body is too large")]
+    #[error("it is too large")]
     TooLarge,
-    #[error("the body was cut off")]
+    #[error("it was cut off")]
     CutOff,
+    #[error("nothing came for {} s", SILENCE.as_secs())]
+    Silence,
     #[error("the head of a part is too long")]
     Head,
 }
 
-fn cut_off() -> Refusal {
-    Refusal::Malformed("it was cut off".to_owned())
+fn pieces(body: Body) -> Pieces {
+    Box::pin(body.into_data_stream().timeout(SILENCE).map(|piece| match piece {
+        Ok(piece) => piece.map_err(|_| BodyError::CutOff),
+        Err(_) => Err(BodyError::Silence),
+    }))
 }
 
-async fn read_on(stream: &mut BodyDataStream) {
+async fn read_on(pieces: &mut Pieces) {
     let mut read = 0;
     while read < READ_ON {
-        match tokio::time::timeout(PAUSE, stream.next()).await {
+        match tokio::time::timeout(PAUSE, pieces.next()).await {
             Ok(Some(Ok(chunk))) => read += chunk.len(),
             _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the clock of the runtime stopped, so that nobody waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_sender_is_not_waited_for() {
+        let reading = Reading { genuine: &|_| true, fields: &[], uploads: Path::new(""), limit: 1000 };
+        for media_type in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+            let silent = tokio_stream::pending::<Result<Bytes, std::io::Error>>();
+            let request = Request::builder().header(header::CONTENT_TYPE, media_type);
+            let request = request.body(Body::from_stream(silent)).expect("a request");
+            assert_eq!(reading.read(request).await.err(), Some(Refusal::TooSlow), "{media_type}");
         }
     }
 }

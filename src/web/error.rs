@@ -30,6 +30,8 @@ pub(super) enum Refusal {
     Malformed(String),
     #[error("What was sent is larger than the {0} that are taken here. Choose a smaller file.")]
     TooLarge(String),
+    #[error("Nothing more of the form came, so it was not waited for. Send it again.")]
+    TooSlow,
     #[error("Forms are taken as application/x-www-form-urlencoded or multipart/form-data only.")]
     WrongType,
     #[error("This operation is not over, or cannot be run again. Look at its page.")]
@@ -53,6 +55,7 @@ impl Refusal {
             Self::DeadLink => "This link no longer works",
             Self::Malformed(_) => "This cannot be read",
             Self::TooLarge(_) => "That is too large",
+            Self::TooSlow => "That took too long",
             Self::WrongType => "This is not a form",
             Self::NotOver => "This cannot be run again now",
             Self::Unavailable => "Not now",
@@ -67,6 +70,7 @@ impl Refusal {
             Self::DeadLink => StatusCode::GONE,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotOver => StatusCode::CONFLICT,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -103,21 +103,21 @@ pub(crate) async fn an_operation_lives_from_creation_to_its_end(home: &dyn Home)
     assert_eq!((claimed.started, claimed.finished), (Some(at(100)), None));
     assert!(claim(&*store, &["work"]).await.is_none(), "it is claimed once");
 
-    store.checkpoint(lease(&claimed), lines(1, 2), page(1)).await.expect("a checkpoint");
+    store.checkpoint(lease(&claimed), &lines(1, 2), page(1)).await.expect("a checkpoint");
     let stored = store.projection(id).await.expect("the store").expect("a page");
     assert_eq!(stored.status().text.as_str(), "Reading");
     assert_eq!(stored.cursor(), page(1).cursor());
 
     let end = Finish { detail: Some("why".to_owned()), ..finish(State::Succeeded) };
-    store.finish(lease(&claimed), lines(3, 3), end.clone()).await.expect("ended");
+    store.finish(lease(&claimed), &lines(3, 3), end.clone()).await.expect("ended");
     let ended = record(&*store, id).await;
     assert_eq!((ended.state, ended.finished, ended.attempt), (State::Succeeded, Some(at(200)), 1));
     assert_eq!(ended.ending, Some(end.ending));
     let stored = store.projection(id).await.expect("the store").expect("a page");
     assert_eq!(stored.state(), State::Succeeded);
     assert_eq!(store.log(id, 1, 1, 10).await.expect("the log").len(), 3);
-    assert!(is_fenced(&store.finish(lease(&claimed), lines(4, 4), finish(State::Failed)).await));
-    assert!(is_fenced(&store.checkpoint(lease(&claimed), lines(4, 4), page(1)).await));
+    assert!(is_fenced(&store.finish(lease(&claimed), &lines(4, 4), finish(State::Failed)).await));
+    assert!(is_fenced(&store.checkpoint(lease(&claimed), &lines(4, 4), page(1)).await));
     assert_eq!(store.log(id, 1, 1, 10).await.expect("the log").len(), 3);
 }
 
@@ -168,27 +168,27 @@ pub(crate) async fn concurrent_claims_get_different_operations(home: &dyn Home) 
 pub(crate) async fn a_late_writer_changes_nothing(home: &dyn Home) {
     let (store, _) = home.open();
     let (id, late) = running(&*store).await;
-    store.checkpoint(late, lines(1, 1), page(1)).await.expect("a checkpoint");
+    store.checkpoint(late, &lines(1, 1), page(1)).await.expect("a checkpoint");
     // Another process recovers it, with nothing but its claim's number.
-    store.finish(late, Vec::new(), finish(State::Interrupted)).await.expect("recovered");
-    assert!(is_fenced(&store.checkpoint(late, lines(2, 3), page(1)).await));
-    assert!(is_fenced(&store.finish(late, lines(2, 3), finish(State::Succeeded)).await));
+    store.finish(late, &[], finish(State::Interrupted)).await.expect("recovered");
+    assert!(is_fenced(&store.checkpoint(late, &lines(2, 3), page(1)).await));
+    assert!(is_fenced(&store.finish(late, &lines(2, 3), finish(State::Succeeded)).await));
     assert_eq!(record(&*store, id).await.state, State::Interrupted);
 
     assert!(store.restart(id, at(300)).await.expect("the store"));
     let record_now = claim(&*store, &["work"]).await.expect("it waits again");
     assert_eq!((record_now.claim, record_now.attempt), (2, 2));
-    assert!(is_fenced(&store.checkpoint(late, lines(2, 3), page(1)).await));
+    assert!(is_fenced(&store.checkpoint(late, &lines(2, 3), page(1)).await));
     let next = Some(new("next"));
     let ending = Finish { next: next.clone(), ..finish(State::Succeeded) };
-    assert!(is_fenced(&store.finish(late, lines(2, 3), ending).await));
+    assert!(is_fenced(&store.finish(late, &lines(2, 3), ending).await));
     let next = next.map(|next| next.id).expect("its id");
     assert!(store.record(next).await.expect("the store").is_none(), "nothing of it stays");
     assert_eq!(store.log(id, 1, 1, 10).await.expect("the log").len(), 1);
     assert!(store.projection(id).await.expect("the store").is_none());
-    store.checkpoint(lease(&record_now), lines(1, 1), page(2)).await.expect("the new claim writes");
+    store.checkpoint(lease(&record_now), &lines(1, 1), page(2)).await.expect("the new claim writes");
     let unknown = Lease { operation: OperationId::new(), claim: 1, attempt: 1 };
-    assert!(is_fenced(&store.checkpoint(unknown, lines(1, 1), page(1)).await));
+    assert!(is_fenced(&store.checkpoint(unknown, &lines(1, 1), page(1)).await));
 }
 
 pub(crate) async fn the_next_operation_is_created_in_the_same_commit(home: &dyn Home) {
@@ -199,13 +199,13 @@ pub(crate) async fn the_next_operation_is_created_in_the_same_commit(home: &dyn 
 
     let impossible = NewOperation { id: taken, ..next.clone() };
     let handing_over = Finish { next: Some(impossible), ..finish(State::Succeeded) };
-    assert!(store.finish(held, lines(1, 1), handing_over).await.is_err());
+    assert!(store.finish(held, &lines(1, 1), handing_over).await.is_err());
     assert_eq!(record(&*store, id).await.state, State::Running, "both or none");
     assert!(store.log(id, 1, 1, 10).await.expect("the log").is_empty());
 
     let mut handing_over = Finish { next: Some(next.clone()), ..finish(State::Succeeded) };
     handing_over.ending.next = Some(next.id);
-    store.finish(held, lines(1, 1), handing_over).await.expect("ended");
+    store.finish(held, &lines(1, 1), handing_over).await.expect("ended");
     assert_eq!(record(&*store, id).await.ending.expect("an ending").next, Some(next.id));
     let created = record(&*store, next.id).await;
     assert_eq!((created.state, created.previous, created.created), (State::Waiting, Some(id), at(200)));
@@ -234,8 +234,8 @@ pub(crate) async fn cancel_depends_on_the_state(home: &dyn Home) {
     assert_eq!(record(&*store, id).await.state, State::Cancelling);
     assert_eq!(store.cancel_requests().await.expect("the store"), [id]);
     assert!(other.cancel_requests().await.expect("the store").is_empty(), "not its run");
-    store.checkpoint(held, lines(1, 1), page(1)).await.expect("it still writes");
-    store.finish(held, Vec::new(), finish(State::Cancelled)).await.expect("ended");
+    store.checkpoint(held, &lines(1, 1), page(1)).await.expect("it still writes");
+    store.finish(held, &[], finish(State::Cancelled)).await.expect("ended");
     assert!(store.cancel_requests().await.expect("the store").is_empty());
     assert_eq!(cancel(id, 9).await, CancelAnswer::Nothing);
 
@@ -258,7 +258,7 @@ pub(crate) async fn a_restart_is_a_new_attempt_and_logs_stay_apart(home: &dyn Ho
     assert!(!store.restart(later, at(151)).await.expect("the store"), "it waits");
     assert!(!store.restart(OperationId::new(), at(152)).await.expect("the store"), "it is not there");
 
-    store.finish(held, lines(1, 3), finish(State::Failed)).await.expect("ended");
+    store.finish(held, &lines(1, 3), finish(State::Failed)).await.expect("ended");
     assert!(store.restart(id, at(300)).await.expect("the store"));
     assert!(!store.restart(id, at(301)).await.expect("the store"), "once");
     let waiting = record(&*store, id).await;
@@ -271,7 +271,7 @@ pub(crate) async fn a_restart_is_a_new_attempt_and_logs_stay_apart(home: &dyn Ho
     assert_eq!(claim(&*store, &["work"]).await.expect("one waits").id, later);
     let again = claim(&*store, &["work"]).await.expect("one waits");
     assert_eq!((again.id, again.claim, again.attempt), (id, 2, 2));
-    store.checkpoint(lease(&again), lines(1, 1), page(2)).await.expect("a checkpoint");
+    store.checkpoint(lease(&again), &lines(1, 1), page(2)).await.expect("a checkpoint");
     assert_eq!(store.log(id, 1, 1, 10).await.expect("the log").len(), 3);
     assert_eq!(store.log(id, 2, 1, 10).await.expect("the log").len(), 1);
     assert!(store.log(id, 3, 1, 10).await.expect("the log").is_empty());
@@ -281,10 +281,10 @@ pub(crate) async fn a_log_is_read_from_any_line_on(home: &dyn Home) {
     let (store, _) = home.open();
     let (id, held) = running(&*store).await;
     for (from, to) in [(1, 3), (4, 4), (5, 9)] {
-        store.checkpoint(held, lines(from, to), page(1)).await.expect("a checkpoint");
+        store.checkpoint(held, &lines(from, to), page(1)).await.expect("a checkpoint");
     }
     // A chunk that is larger than stores like to keep together.
-    store.checkpoint(held, lines(10, 9000), page(1)).await.expect("a checkpoint");
+    store.checkpoint(held, &lines(10, 9000), page(1)).await.expect("a checkpoint");
 
     let read = async |from, limit| store.log(id, 1, from, limit).await.expect("the log");
     for from in [0, 1, 2, 3, 4, 5, 9, 10, 11, 4321, 9000, 9001, u64::MAX] {
@@ -336,7 +336,7 @@ pub(crate) async fn lists_are_paged_and_of_one_owner(home: &dyn Home) {
 pub(crate) async fn what_was_answered_is_there_after_a_restart(home: &dyn Home) {
     let (store, _) = home.open();
     let (id, held) = running(&*store).await;
-    store.finish(held, lines(1, 2), finish(State::Succeeded)).await.expect("ended");
+    store.finish(held, &lines(1, 2), finish(State::Succeeded)).await.expect("ended");
     let waiting = create(&*store, "work", 3).await;
     drop(store);
     let (store, _) = home.open();
@@ -354,7 +354,7 @@ pub(crate) async fn only_runs_of_dead_processes_are_orphans(home: &dyn Home) {
     let (other, _) = home.open();
     let (bare, bare_lease) = running(&*other).await;
     let (asked, asked_lease) = running(&*other).await;
-    other.checkpoint(asked_lease, lines(1, 1), page(1)).await.expect("a checkpoint");
+    other.checkpoint(asked_lease, &lines(1, 1), page(1)).await.expect("a checkpoint");
     store.cancel(asked, at(110)).await.expect("the store");
     create(&*other, "work", 0).await;
     assert!(store.orphans().await.expect("the store").is_empty(), "it lives");
@@ -368,10 +368,10 @@ pub(crate) async fn only_runs_of_dead_processes_are_orphans(home: &dyn Home) {
     }
     let (third, _) = home.open();
     assert_eq!(third.orphans().await.expect("the store").len(), 2, "others see them too");
-    store.finish(bare_lease, Vec::new(), finish(State::Interrupted)).await.expect("recovered");
-    let twice = third.finish(bare_lease, Vec::new(), finish(State::Interrupted)).await;
+    store.finish(bare_lease, &[], finish(State::Interrupted)).await.expect("recovered");
+    let twice = third.finish(bare_lease, &[], finish(State::Interrupted)).await;
     assert!(is_fenced(&twice), "by one of them");
-    store.finish(asked_lease, Vec::new(), finish(State::Interrupted)).await.expect("recovered");
+    store.finish(asked_lease, &[], finish(State::Interrupted)).await.expect("recovered");
     assert!(store.orphans().await.expect("the store").is_empty());
     assert_eq!(record(&*store, own).await.state, State::Running);
 }

@@ -100,8 +100,8 @@ impl Store for Sqlite {
         self.0.writer.write(claim).await
     }
 
-    async fn checkpoint(&self, lease: Lease, lines: Vec<Line>, projection: Projection) -> StoreResult<()> {
-        let chunks = log::chunks(&lines);
+    async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()> {
+        let chunks = log::chunks(lines);
         let page = to_json(&projection).map_err(Fault::of_write)?;
         let save = move |connection: &Connection| {
             let sql = "SELECT 1 FROM liveops_operations
@@ -116,13 +116,13 @@ impl Store for Sqlite {
         self.0.writer.write(save).await
     }
 
-    async fn finish(&self, lease: Lease, lines: Vec<Line>, finish: Finish) -> StoreResult<()> {
+    async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()> {
         let Finish { projection, ending, detail, next, at } = finish;
         if !ending.state.is_final() {
             let reason = format!("{:?} is no ending", ending.state.as_str());
             return Err(StoreError::Failed(reason.into()));
         }
-        let chunks = log::chunks(&lines);
+        let chunks = log::chunks(lines);
         let page = to_json(&projection).map_err(Fault::of_write)?;
         let ending_text = to_json(&ending).map_err(Fault::of_write)?;
         let end = move |connection: &Connection| {

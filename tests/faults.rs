@@ -1,0 +1,175 @@
+//! A store that is late or fails, and what becomes of the runs that need it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use liveops::access::Viewer;
+use liveops::live::Snapshot;
+use liveops::operation::{NewOperation, Record, State};
+use liveops::projection::{Line, Projection};
+use liveops::store::{CancelAnswer, Finish, Lease, RecordPage, Sqlite, Store, StoreError, StoreResult};
+use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+/// How often the store is asked for what is awaited.
+const POLL: Duration = Duration::from_millis(10);
+/// What a step of the operation takes, so that an attempt lasts for a second.
+const STEP: Duration = Duration::from_millis(50);
+
+/// A store that misbehaves as it is told.
+struct Faulty {
+    store: Sqlite,
+    /// Where the answer to the `finish` of a first attempt waits, as on a busy machine.
+    finished: Arc<Semaphore>,
+    /// How many checkpoints with lines fail, one after the other, before they do well.
+    failing: AtomicUsize,
+    /// How they fail.
+    fault: fn() -> StoreError,
+}
+
+impl Faulty {
+    fn new(folder: &tempfile::TempDir) -> Self {
+        Self {
+            store: Sqlite::open(folder.path().join("db")).expect("a database"),
+            finished: Arc::new(Semaphore::new(100)),
+            failing: AtomicUsize::new(0),
+            fault: || StoreError::Unwritable("the disk is full".into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<()> {
+        self.store.create(new, now).await
+    }
+    async fn record(&self, id: OperationId) -> StoreResult<Option<Record>> {
+        self.store.record(id).await
+    }
+    async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
+        self.store.projection(id).await
+    }
+    async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage> {
+        self.store.list(owner, page, per_page).await
+    }
+    async fn before(&self, id: OperationId) -> StoreResult<u64> {
+        self.store.before(id).await
+    }
+    async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>> {
+        self.store.log(id, attempt, from_seq, limit).await
+    }
+    async fn claim(&self, kinds: &[String], now: Timestamp) -> StoreResult<Option<Record>> {
+        self.store.claim(kinds, now).await
+    }
+    async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()> {
+        let fewer = |left: usize| left.checked_sub(1);
+        if !lines.is_empty() && self.failing.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
+            return Err((self.fault)());
+        }
+        self.store.checkpoint(lease, lines, projection).await
+    }
+    async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()> {
+        let answer = self.store.finish(lease, lines, finish).await;
+        if lease.attempt == 1 {
+            drop(self.finished.acquire().await);
+        }
+        answer
+    }
+    async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer> {
+        self.store.cancel(id, now).await
+    }
+    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
+        self.store.restart(id, now).await
+    }
+    async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
+        self.store.cancel_requests().await
+    }
+    async fn orphans(&self) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+        self.store.orphans().await
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Short;
+
+impl Operation for Short {
+    const KIND: &'static str = "short";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        p.log("begins");
+        for _ in p.track(0..20) {
+            tokio::time::sleep(STEP).await;
+        }
+        p.log("ends");
+        p.result("done")
+    }
+}
+
+async fn start(store: Faulty) -> LiveOps {
+    let key = SecretKey::new(&[7; 32]).expect("32 bytes");
+    LiveOps::builder().store(store).secret_key(key).operation::<Short>().start().await.expect("it starts")
+}
+
+fn viewer() -> Viewer {
+    Viewer { id: "u".into(), name: "u".into(), groups: Vec::new(), superuser: false, session: "s".into() }
+}
+
+async fn until_over(live: &LiveOps, id: OperationId) -> Snapshot {
+    loop {
+        let snapshot = live.view(&viewer(), id).await.expect("the store works").expect("it is there");
+        if snapshot.record.state.is_final() {
+            return snapshot;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_written_for_a_while_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let live = start(Faulty { failing: AtomicUsize::new(2), ..Faulty::new(&folder) }).await;
+    let id = live.start(&viewer(), Short).await.expect("started");
+    assert_eq!(until_over(&live, id).await.record.state, State::Succeeded);
+    let store = Sqlite::open(folder.path().join("db")).expect("a database");
+    let log = store.log(id, 1, 1, 100).await.expect("the log");
+    assert_eq!(log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["begins", "ends"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_log_has_a_hole_does_not_end_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fault = || StoreError::Failed("the file is corrupt".into());
+    let live = start(Faulty { failing: AtomicUsize::new(1), fault, ..Faulty::new(&folder) }).await;
+    let id = live.start(&viewer(), Short).await.expect("started");
+    let ending = until_over(&live, id).await.record.ending.expect("an ending");
+    assert_eq!(ending.state, State::Failed);
+    let message = ending.message.expect("words for the user").to_string();
+    assert!(message.contains("could not save") && !message.contains("corrupt"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_attempt_has_a_page_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let finished = Arc::new(Semaphore::new(0));
+    let store = Faulty { finished: Arc::clone(&finished), ..Faulty::new(&folder) };
+    let live = start(store).await;
+    let viewer = viewer();
+    let id = live.start(&viewer, Short).await.expect("started");
+    while live.restart(&viewer, id).await.expect("the store works") != Some(true) {
+        tokio::time::sleep(POLL).await;
+    }
+    let view = async || live.view(&viewer, id).await.expect("the store works").expect("it is there");
+    while view().await.record.state == State::Waiting {
+        tokio::time::sleep(POLL).await;
+    }
+    // Only now, while the second one runs, does the first attempt hear that its ending is committed.
+    finished.add_permits(1);
+    let view = until_over(&live, id).await;
+    assert_eq!((view.projection.attempt(), view.record.state), (2, State::Succeeded));
+    assert_eq!(view.projection.log().total(), 2);
+}
