@@ -93,7 +93,8 @@ fn hostile_text_stays_text() {
 
 #[test]
 fn a_page_shows_the_beginning_of_a_very_long_line() {
-    let frame = first_frame(State::Running, vec![log(&"é".repeat(30_000))]);
+    let text = Text::lines_of(&"é".repeat(30_000)).next().expect("a line");
+    let frame = first_frame(State::Running, vec![Update::Log { level: Level::Info, text }]);
     assert_eq!(frame.matches('é').count(), 4096);
     assert!(frame.contains("… (51808 more bytes in the whole log)"));
 }
