@@ -10,4 +10,4 @@ pub use cursor::Cursor;
 pub use fragment::{Fragment, Swap};
 pub use frame::{Frame, FrameBuilder};
 pub use hub::{FrameRenderer, Hub, Live, Subject, Watch};
-pub use pace::{Due, Pace};
+pub use pace::Pace;

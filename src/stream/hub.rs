@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Cursor, Due, Frame, Pace};
+use super::{Cursor, Frame, Pace};
 use crate::operation::OperationId;
 use crate::progress::Update;
 use crate::projection::{Delta, Line, Projection};
@@ -181,15 +181,11 @@ impl Live {
         if page.sealed || !page.projection.apply(update, now) {
             return None;
         }
-        let due = if at_once { Due::Now } else { page.pace.changed(clock) };
-        match due {
-            Due::Now => {
-                self.publish(&mut page, clock);
-                None
-            }
-            Due::At(at) => Some(at),
-            Due::Scheduled => None,
+        if at_once {
+            self.publish(&mut page, clock);
+            return None;
         }
+        page.pace.changed(clock)
     }
 
     /// Shows what changed since the last time.

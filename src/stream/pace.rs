@@ -1,25 +1,21 @@
-//! When a change is shown: at once, or when the last showing is long enough ago.
+//! When a change is shown: in a moment, or when the last showing is long enough ago.
 
 use std::time::{Duration, Instant};
 
-/// Paces the flushes of one operation: the first change of a burst is shown at once, the last one
-/// never lost, and there are never more than the rate.
+/// What is said within so much of the first change is shown with it. A step mostly says several
+/// things, a count and a status say; shown at once, the first would keep the others waiting for
+/// the whole interval.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// Paces the flushes of one operation: the first changes of a burst are shown in a moment, the last
+/// one never lost, and there are never more than the rate.
 #[derive(Debug, Clone)]
 pub struct Pace {
     interval: Duration,
+    gather: Duration,
     last: Option<Instant>,
-    scheduled: bool,
-}
-
-/// What to do about a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
-    /// Flush.
-    Now,
-    /// Flush at that time.
-    At(Instant),
-    /// A flush is scheduled already.
-    Scheduled,
+    /// When the scheduled flush is to be.
+    due: Option<Instant>,
 }
 
 impl Pace {
@@ -27,27 +23,26 @@ impl Pace {
     pub fn new(hertz: f64) -> Self {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         let interval = Duration::try_from_secs_f64(1.0 / hertz).unwrap_or(DAY).min(DAY);
-        Self { interval, last: None, scheduled: false }
+        Self { interval, gather: GATHER.min(interval / 10), last: None, due: None }
     }
 
-    /// Something changed at `now`.
-    pub fn changed(&mut self, now: Instant) -> Due {
-        if self.scheduled {
-            return Due::Scheduled;
+    /// Something changed at `now`. `Some` is when to flush; `None` says that a flush is scheduled
+    /// already.
+    pub fn changed(&mut self, now: Instant) -> Option<Instant> {
+        if self.due.is_some() {
+            return None;
         }
-        match self.last.map(|last| last + self.interval) {
-            Some(next) if next > now => {
-                self.scheduled = true;
-                Due::At(next)
-            }
-            _ => Due::Now,
-        }
+        let gathered = now + self.gather;
+        self.due = Some(self.last.map_or(gathered, |last| gathered.max(last + self.interval)));
+        self.due
     }
 
-    /// It was flushed at `now`, for whatever reason.
+    /// It was flushed at `now`, for whatever reason. Timers wake a little late; the next interval
+    /// counts from when the flush was due, or an operation that says something at just this rate
+    /// would be shown later and later.
     pub fn flushed(&mut self, now: Instant) {
-        self.last = Some(now);
-        self.scheduled = false;
+        let due = self.due.take().filter(|due| *due <= now && now - *due <= self.interval / 10);
+        self.last = Some(due.unwrap_or(now));
     }
 }
 
@@ -61,12 +56,26 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut pace = Pace::new(10.0);
-        assert_eq!(pace.changed(at(0)), Due::Now);
-        pace.flushed(at(0));
-        assert_eq!(pace.changed(at(30)), Due::At(at(100)));
-        assert_eq!(pace.changed(at(40)), Due::Scheduled);
-        pace.flushed(at(100));
-        assert_eq!(pace.changed(at(250)), Due::Now);
+        assert_eq!(pace.changed(at(0)), Some(at(2)), "with what is said in the same breath");
+        assert_eq!(pace.changed(at(1)), None);
+        pace.flushed(at(2));
+        assert_eq!(pace.changed(at(30)), Some(at(102)));
+        assert_eq!(pace.changed(at(40)), None);
+        pace.flushed(at(102));
+        assert_eq!(pace.changed(at(250)), Some(at(252)));
+    }
+
+    #[test]
+    fn a_timer_that_is_late_does_not_lower_the_rate() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut pace = Pace::new(10.0);
+        pace.changed(at(0));
+        pace.flushed(at(4));
+        assert_eq!(pace.changed(at(100)), Some(at(102)));
+        // Too late to be made up for: two flushes would come close to each other.
+        pace.flushed(at(150));
+        assert_eq!(pace.changed(at(200)), Some(at(250)));
     }
 
     #[test]
@@ -95,9 +104,8 @@ mod tests {
                     timer = None;
                 }
                 match pace.changed(now) {
-                    Due::Now => { pace.flushed(now); flushes.push(now); shown_until = Some(now); }
-                    Due::At(at) => { prop_assert!(timer.is_none()); timer = Some(at); }
-                    Due::Scheduled => prop_assert!(timer.is_some()),
+                    Some(at) => { prop_assert!(timer.is_none()); timer = Some(at); }
+                    None => prop_assert!(timer.is_some()),
                 }
             }
             prop_assert!(timer.is_some() || shown_until >= Some(now));
