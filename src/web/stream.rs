@@ -1,6 +1,7 @@
 //! `GET /stream`: one channel as server-sent events.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::App;
@@ -82,17 +84,35 @@ fn events(
         // Spread, so that the readers of a server that restarts do not all come back at once.
         let spread = uuid::Uuid::new_v4().as_u64_pair().0 % 2000;
         yield Ok(Bytes::from(format!("retry: {}\n\n", 1000 + spread)));
+        // Both are set up once for the stream, not once for each frame.
+        let over = async {
+            tokio::select! {
+                () = place.ended() => {}
+                () = shutdown.cancelled() => {}
+            }
+        };
+        let mut over = pin!(over);
+        let mut quiet = pin!(tokio::time::sleep(PING));
+        let mut sent = Instant::now();
         loop {
             tokio::select! {
                 // The ending first: nothing is sent to somebody who signed out meanwhile.
                 biased;
-                () = place.ended() => break,
-                () = shutdown.cancelled() => break,
+                () = &mut over => break,
                 frame = watch.next() => match frame {
-                    Some(frame) => yield Ok(frame.bytes),
+                    Some(frame) => {
+                        sent = Instant::now();
+                        yield Ok(frame.bytes);
+                    }
                     None => break,
                 },
-                () = tokio::time::sleep(PING) => yield Ok(Bytes::from_static(b"event: ping\ndata: {}\n\n")),
+                () = &mut quiet => {
+                    if sent.elapsed() >= PING {
+                        sent = Instant::now();
+                        yield Ok(Bytes::from_static(b"event: ping\ndata: {}\n\n"));
+                    }
+                    quiet.as_mut().reset(sent + PING);
+                }
             }
         }
     }
