@@ -15,6 +15,8 @@ pub struct Frame {
     pub bytes: Bytes,
     /// Where a reader stands after them.
     pub cursor: Cursor,
+    /// It tells the state.
+    pub state: bool,
     /// Nothing follows: the stream closes.
     pub last: bool,
 }
@@ -23,6 +25,7 @@ pub struct Frame {
 #[derive(Debug, Default)]
 pub struct FrameBuilder {
     events: Vec<(&'static str, String)>,
+    state: bool,
     last: bool,
 }
 
@@ -30,6 +33,7 @@ impl FrameBuilder {
     /// The operation moved to `state`.
     pub fn state(&mut self, operation: OperationId, state: State) {
         self.push("state", &json!({ "operation": operation, "state": state }));
+        self.state = true;
     }
 
     /// A region changed.
@@ -53,16 +57,26 @@ impl FrameBuilder {
 
     /// The frame. Only its last event carries the cursor, so that a cut within it loses nothing.
     pub fn finish(self, cursor: Cursor) -> Frame {
+        let (state, last) = (self.state, self.last);
+        Frame { bytes: self.encode(Some(cursor)), cursor, state, last }
+    }
+
+    /// The events without a cursor: what may come before a frame.
+    pub fn preface(self) -> Bytes {
+        self.encode(None)
+    }
+
+    fn encode(&self, cursor: Option<Cursor>) -> Bytes {
         let mut text = String::with_capacity(self.events.iter().map(|(_, data)| data.len() + 64).sum());
         let newest = self.events.len().saturating_sub(1);
         for (index, (event, data)) in self.events.iter().enumerate() {
             let _ = writeln!(text, "event: {event}");
-            if index == newest {
+            if let Some(cursor) = cursor.filter(|_| index == newest) {
                 let _ = writeln!(text, "id: {cursor}");
             }
             let _ = write!(text, "data: {data}\n\n");
         }
-        Frame { bytes: text.into(), cursor, last: self.last }
+        text.into()
     }
 
     fn push(&mut self, event: &'static str, data: &Value) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Cursor, Frame, Pace};
+use super::{Cursor, Frame, FrameBuilder, Pace};
 use crate::operation::OperationId;
 use crate::progress::Update;
 use crate::projection::{Delta, Line, Projection};
@@ -252,7 +253,14 @@ impl Live {
 
     /// A reader that has seen `cursor`.
     pub fn watch(self: &Arc<Self>, cursor: Cursor) -> Watch {
-        Watch { shown: self.shown.subscribe(), live: Arc::clone(self), cursor, over: false }
+        Watch { shown: self.shown.subscribe(), live: Arc::clone(self), cursor, first: true, over: false }
+    }
+
+    fn state_event(&self) -> Bytes {
+        let mut frame = FrameBuilder::default();
+        let page = self.page.lock();
+        frame.state(self.subject.id, page.projection.state());
+        frame.preface()
     }
 
     fn publish(&self, page: &mut Page, clock: Instant) {
@@ -300,6 +308,8 @@ pub struct Watch {
     live: Arc<Live>,
     cursor: Cursor,
     shown: watch::Receiver<()>,
+    /// Nothing was sent yet.
+    first: bool,
     over: bool,
 }
 
@@ -320,7 +330,12 @@ impl Watch {
     pub async fn next(&mut self) -> Option<Frame> {
         while !self.over {
             self.shown.mark_unchanged();
-            if let Some(frame) = self.live.frame(self.cursor) {
+            if let Some(mut frame) = self.live.frame(self.cursor) {
+                if std::mem::take(&mut self.first) && !frame.state {
+                    // Each stream tells the state before its first fragment, also one that goes on
+                    // from where the state is old news.
+                    frame.bytes = [self.live.state_event(), frame.bytes].concat().into();
+                }
                 self.cursor = frame.cursor;
                 self.over = frame.last;
                 return Some(frame);
@@ -335,7 +350,6 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::operation::State;
-    use crate::stream::FrameBuilder;
     use std::sync::atomic::AtomicUsize;
 
     #[derive(Default)]
