@@ -49,3 +49,8 @@ pub use access::{Channel, Grant, SecretKey, Token, Viewer};
 pub use live::{LiveOps, LiveOpsBuilder};
 pub use operation::{Error, Operation, OperationId, Outcome, Result, State};
 pub use progress::{Cancelled, Progress};
+
+/// README's Rust compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
