@@ -7,7 +7,7 @@ mod token;
 mod viewer;
 
 pub use channel::{Channel, ParseChannelError};
-pub use password::{Password, hash_password, verify_password};
+pub use password::{Password, PasswordVerifier, hash_password};
 pub use secret::{Purpose, SecretKey, SecretKeyError, random_text};
 pub use token::{Grant, Keys, Refused, Token};
 pub use viewer::Viewer;

@@ -6,14 +6,15 @@ mod token;
 mod user;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::ServeSettings;
+use crate::config::{ServeSettings, TokenSettings};
 
 /// What stopped a command: one line for the person who typed it.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -54,25 +55,29 @@ enum Command {
         #[arg(long)]
         user: String,
         #[command(flatten)]
-        secret: crate::config::SecretSettings,
+        settings: TokenSettings,
     },
 }
 
 impl Cli {
-    /// Writes what happens to stderr, as much as was asked for.
-    pub(crate) fn start_log(&self) {
+    /// Writes what happens to stderr, as much as was asked for, until what it returns is dropped. A
+    /// stderr that nobody reads, or that cannot be written, costs log lines and nothing else.
+    pub(crate) fn start_log(&self) -> WorkerGuard {
         let level = match self.verbose {
             0 => "warn,liveops=info",
             1 => "info,liveops=debug",
             _ => "debug,liveops=trace",
         };
+        let (writer, guard) = tracing_appender::non_blocking(Unfailing(std::io::stderr()));
         tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(level))
-            .with_writer(std::io::stderr)
+            .with_writer(writer)
+            .log_internal_errors(false)
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
             .init();
         std::panic::set_hook(Box::new(log_panic));
+        guard
     }
 
     /// Runs the command.
@@ -82,13 +87,28 @@ impl Cli {
         let done = match self.command {
             Command::Demo { settings } => runtime.block_on(demo::demo(&database, *settings)),
             Command::User { command } => runtime.block_on(user::run(&database, command)),
-            Command::Token { id, user, secret } => {
-                runtime.block_on(token::token(&database, &id, &user, &secret))
+            Command::Token { id, user, settings } => {
+                runtime.block_on(token::token(&database, &id, &user, &settings))
             }
         };
         // A run that hangs must not hold the process.
         runtime.shutdown_background();
         done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// A writer whose errors concern nobody: there is no other place to tell them.
+struct Unfailing<W>(W);
+
+impl<W: Write> Write for Unfailing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,14 +13,10 @@ use liveops::access::{SecretKeyError, random_text};
 pub(crate) struct ServeSettings {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "LIVEOPS_LISTEN", default_value = "127.0.0.1:8000")]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: String,
 
     #[command(flatten)]
-    pub(crate) secret: SecretSettings,
-
-    /// Life of a subscription token, in seconds
-    #[arg(long, env = "LIVEOPS_TOKEN_TTL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) token_ttl_seconds: u64,
+    pub(crate) tokens: TokenSettings,
 
     /// Most flushes a second to one watcher of one operation
     #[arg(long, env = "LIVEOPS_THROTTLE_HZ", default_value_t = 10.0, value_parser = hertz)]
@@ -46,6 +41,17 @@ pub(crate) struct ServeSettings {
     /// What users type to get here, behind a proxy: https://ops.example.com
     #[arg(long, env = "LIVEOPS_PUBLIC_URL", value_parser = public_url)]
     pub(crate) public_url: Option<String>,
+}
+
+/// What subscription tokens are signed with and how long they last.
+#[derive(Debug, Args)]
+pub(crate) struct TokenSettings {
+    #[command(flatten)]
+    pub(crate) secret: SecretSettings,
+
+    /// Life of a subscription token, in seconds
+    #[arg(long, env = "LIVEOPS_TOKEN_TTL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) token_ttl_seconds: u64,
 }
 
 /// The secret key, wherever it comes from. In the environment it is safer than as a flag, which every
@@ -142,6 +148,7 @@ fn hertz(text: &str) -> Result<f64, String> {
 }
 
 fn public_url(text: &str) -> Result<String, String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match rest {
         Some(host) if !host.is_empty() && !host.contains(['/', ' ', '@', '?', '#']) => Ok(text.to_owned()),

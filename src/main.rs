@@ -9,7 +9,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    cli.start_log();
+    let _log = cli.start_log();
     match cli.run() {
         Ok(code) => code,
         Err(error) => {

@@ -266,7 +266,7 @@ impl Renderer {
                     result => ending.and_then(|ending| ending.result.as_ref()).map(|result| Value::from(Serde(result))),
                     redirect => ending.and_then(|ending| ending.redirect.as_ref()),
                     next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
-                    reference => id.reference(),
+                    reference => id.to_string(),
                     new_url => at.new_operation(&subject.kind),
                 }
             }

@@ -2,6 +2,7 @@
 
 mod assets;
 mod body;
+mod checks;
 mod commands;
 mod csrf;
 mod error;
@@ -24,7 +25,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_cookies::CookieManagerLayer;
 
@@ -65,11 +65,7 @@ pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> R
 pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) -> Router {
     let sessions = Sessions::new(accounts, options.public_url.as_deref());
     let app = App::new(live, Box::new(sessions.clone()), options);
-    let login = login::Login {
-        app: Arc::clone(&app),
-        sessions,
-        checks: Arc::new(Semaphore::new(login::MOST_CHECKS)),
-    };
+    let login = login::Login { app: Arc::clone(&app), sessions, checks: checks::PasswordChecks::start() };
     Router::new()
         .route("/", get(pages::catalogue))
         .route("/logout", post(login::logout).with_state(login.clone()))

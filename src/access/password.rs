@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use argon2::password_hash::PasswordHasher as _;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 /// A password as it was typed. `Debug` does not show it.
 #[derive(Clone)]
@@ -39,17 +40,43 @@ pub fn hash_password(password: &Password) -> String {
         .to_string()
 }
 
-/// Whether `password` is the one behind `hash`. Without a hash the same work is done for nothing,
-/// so that the time does not tell which users exist.
-pub fn verify_password(password: &Password, hash: Option<&str>) -> bool {
-    // Of a random text that nobody kept.
-    const NOBODY: &str =
-        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$Kp9xAuhEPUIzQoGSYRDHDtfMIBc0YOIhNDyS5W9E0kA";
-    let Ok(parsed) = PasswordHash::new(hash.unwrap_or(NOBODY)) else {
-        return false;
-    };
-    let right = Argon2::default().verify_password(password.0.as_bytes(), &parsed).is_ok();
-    right && hash.is_some()
+/// Checks passwords one after the other, in memory that is kept: the allocator would take 19 MiB
+/// anew for each, and give little of it back.
+#[derive(Default)]
+pub struct PasswordVerifier(Vec<Block>);
+
+impl PasswordVerifier {
+    /// Whether `password` is the one behind `hash`. Without a hash the same work is done for
+    /// nothing, so that the time does not tell which users exist. It takes as long as
+    /// [`hash_password`].
+    pub fn verify(&mut self, password: &Password, hash: Option<&str>) -> bool {
+        // Of a random text that nobody kept.
+        const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$Kp9xAuhEPUIzQoGSYRDHDtfMIBc0YOIhNDyS5W9E0kA";
+        let right = self.try_verify(password, hash.unwrap_or(NOBODY)).unwrap_or(false);
+        right && hash.is_some()
+    }
+
+    /// `None` where the hash is none of argon2's.
+    fn try_verify(&mut self, password: &Password, hash: &str) -> Option<bool> {
+        let hash = PasswordHash::new(hash).ok()?;
+        let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
+        let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+        let version = hash.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+        let params = Params::try_from(&hash).ok()?;
+        self.0.resize(params.block_count(), Block::default());
+        let mut output = vec![0; expected.as_ref().len()];
+        Argon2::new(algorithm, version, params)
+            .hash_password_into_with_memory(password.0.as_bytes(), salt, &mut output, &mut self.0)
+            .ok()?;
+        // Compared in constant time.
+        Some(Output::new(&output).ok()? == *expected)
+    }
+}
+
+impl fmt::Debug for PasswordVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordVerifier(…)")
+    }
 }
 
 #[cfg(test)]
@@ -60,9 +87,10 @@ mod tests {
     fn the_right_password_and_only_that() {
         let hash = hash_password(&Password::new("korrekt"));
         assert!(hash.starts_with("$argon2id$"));
-        assert!(verify_password(&Password::new("korrekt"), Some(&hash)));
-        assert!(!verify_password(&Password::new("Korrekt"), Some(&hash)));
-        assert!(!verify_password(&Password::new("korrekt"), None));
-        assert!(!verify_password(&Password::new("korrekt"), Some("not a hash")));
+        let mut verifier = PasswordVerifier::default();
+        assert!(verifier.verify(&Password::new("korrekt"), Some(&hash)));
+        assert!(!verifier.verify(&Password::new("Korrekt"), Some(&hash)));
+        assert!(!verifier.verify(&Password::new("korrekt"), None));
+        assert!(!verifier.verify(&Password::new("korrekt"), Some("not a hash")));
     }
 }

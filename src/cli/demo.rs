@@ -18,7 +18,7 @@ const DEMO_USER: &str = "demo";
 
 pub(super) async fn demo(database: &Path, settings: ServeSettings) -> Result<(), Failure> {
     let store = Sqlite::open(database)?;
-    let secret: SecretKey = settings.secret.key(database)?;
+    let secret: SecretKey = settings.tokens.secret.key(database)?;
     let link = login_link(&store).await?;
     let mut builder = LiveOps::builder()
         .store(store.clone())
@@ -31,19 +31,20 @@ pub(super) async fn demo(database: &Path, settings: ServeSettings) -> Result<(),
         .operation::<Redirect>()
         .uploads(beside(database, "-uploads"))
         .max_upload_bytes(settings.max_upload_bytes)
-        .token_ttl(Duration::from_secs(settings.token_ttl_seconds))
+        .token_ttl(Duration::from_secs(settings.tokens.token_ttl_seconds))
         .throttle_hz(settings.throttle_hz)
         .log_tail(settings.log_tail as usize);
     if let Some(workers) = settings.workers {
         builder = builder.workers(usize::from(workers));
     }
-    let listener = serve::bind(settings.listen).await?;
+    let listener = serve::bind(&settings.listen).await?;
+    let signals = serve::Signals::listen()?;
     let live = builder.start().await?;
     let address = listener.local_addr()?;
     let site = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     println!("listening on http://{address}");
     println!("sign in once, within 10 minutes: {site}/login/link/{link}");
-    serve::serve(listener, live, store, &settings).await
+    serve::serve(listener, live, store, &settings, signals).await
 }
 
 /// A link that signs the demo user in, who is made on the first start.

@@ -1,6 +1,5 @@
 //! The HTTP server: HTTP/1.1 connections until a signal ends it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use liveops::LiveOps;
 use liveops::store::Sqlite;
 use liveops::web::{self, WebOptions};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
@@ -22,10 +21,30 @@ const HEAD: Duration = Duration::from_secs(30);
 /// How long answers that are under way may take when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
+pub(super) async fn bind(listen: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(listen)
         .await
         .map_err(|error| format!("listen: {listen} cannot be used: {error}").into())
+}
+
+/// The signals that stop a server. Listened to before anybody is told that it is there.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, then lets answers and runs end.
@@ -34,12 +53,11 @@ pub(super) async fn serve(
     live: LiveOps,
     store: Sqlite,
     settings: &ServeSettings,
+    mut signals: Signals,
 ) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     let options = WebOptions { public_url: settings.public_url.clone(), shutdown: shutdown.clone() };
     let site = web::site(live.clone(), Arc::new(store), &options);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let connections = GracefulShutdown::new();
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -55,8 +73,7 @@ pub(super) async fn serve(
                     continue;
                 }
             },
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = signals.stop() => break,
         };
         let _ = stream.set_nodelay(true);
         let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(site.clone()));
@@ -73,15 +90,9 @@ pub(super) async fn serve(
     shutdown.cancel();
     let answers = tokio::time::timeout(LAST_ANSWERS, connections.shutdown());
     let grace = Duration::from_secs(settings.shutdown_grace_seconds);
-    let again = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     tokio::select! {
         _ = async { tokio::join!(answers, live.shutdown(grace)) } => Ok(()),
         // A second signal ends at once; the next start marks what was running.
-        () = again => Err("stopped by a second signal; what was running is marked at the next start".into()),
+        () = signals.stop() => Err("stopped by a second signal; what was running is marked at the next start".into()),
     }
 }

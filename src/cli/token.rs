@@ -9,16 +9,13 @@ use liveops::store::{Accounts as _, Sqlite, Store as _};
 use liveops::{Channel, OperationId};
 
 use super::Failure;
-use crate::config::SecretSettings;
-
-/// How long the token opens streams.
-const LIFE: Duration = Duration::from_secs(300);
+use crate::config::TokenSettings;
 
 pub(super) async fn token(
     database: &Path,
     id: &str,
     user: &str,
-    secret: &SecretSettings,
+    settings: &TokenSettings,
 ) -> Result<(), Failure> {
     let id: OperationId = id.parse()?;
     if !database.exists() {
@@ -30,8 +27,9 @@ pub(super) async fn token(
     if !owned {
         return Err(format!("the user {user:?} has no operation {id}").into());
     }
-    let keys = Keys::new(&secret.key(database)?, &[]);
-    let expires = (Timestamp::now() + LIFE).as_second();
+    let keys = Keys::new(&settings.secret.key(database)?, &[]);
+    let life = Duration::from_secs(settings.token_ttl_seconds);
+    let expires = (Timestamp::now() + life).as_second();
     let grant = Grant { user: owner.id, channels: vec![Channel::Operation(id)], expires };
     println!("{}", keys.sign(&grant).as_str());
     Ok(())

@@ -80,14 +80,14 @@ impl Reading<'_> {
         let (parts, body) = request.into_parts();
         let mut pieces = pieces(body);
         let posted = self.read_pieces(&parts.headers, &mut pieces).await;
-        if matches!(posted, Err(Refusal::TooLarge(_))) {
+        if posted.is_err() {
             read_on(&mut pieces).await;
         }
         posted
     }
 
     async fn read_pieces(&self, headers: &HeaderMap, pieces: &mut Pieces) -> Result<Posted, Refusal> {
-        let trusted = match csrf::header_token(headers) {
+        let mut trusted = match csrf::header_token(headers) {
             Some(token) if (self.genuine)(token) => true,
             Some(_) => return Err(Refusal::ForeignForm),
             None => false,
@@ -97,9 +97,9 @@ impl Reading<'_> {
         let essence = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        match essence.as_str() {
-            "application/x-www-form-urlencoded" => self.read_urlencoded(trusted, pieces).await,
-            "multipart/form-data" => self.read_multipart(trusted, media_type, announced, pieces).await,
+        let posted = match essence.as_str() {
+            "application/x-www-form-urlencoded" => self.read_urlencoded(&mut trusted, pieces).await,
+            "multipart/form-data" => self.read_multipart(&mut trusted, media_type, announced, pieces).await,
             // A script that sends the token as a header need not send a body.
             "" if trusted
                 && announced.unwrap_or(0) == 0
@@ -107,13 +107,17 @@ impl Reading<'_> {
             {
                 Ok(Posted::default())
             }
-            _ if trusted => Err(Refusal::WrongType),
-            // Its token cannot be looked for.
-            _ => Err(Refusal::ForeignForm),
+            _ => Err(Refusal::WrongType),
+        };
+        match posted {
+            Err(Refusal::TooSlow) => posted,
+            // Whoever has not shown a token is told nothing else.
+            _ if !trusted => Err(Refusal::ForeignForm),
+            _ => posted,
         }
     }
 
-    async fn read_urlencoded(&self, trusted: bool, pieces: &mut Pieces) -> Result<Posted, Refusal> {
+    async fn read_urlencoded(&self, trusted: &mut bool, pieces: &mut Pieces) -> Result<Posted, Refusal> {
         let most = usize::try_from(self.limit).unwrap_or(usize::MAX).min(MOST_TEXT);
         let mut body = BytesMut::new();
         let mut too_large = false;
@@ -126,9 +130,7 @@ impl Reading<'_> {
         }
         let pairs = || form_urlencoded::parse(&body).take(MOST_PARTS);
         let token = pairs().find(|(name, _)| name == csrf::FIELD);
-        if !trusted && !token.is_some_and(|(_, token)| (self.genuine)(&token)) {
-            return Err(Refusal::ForeignForm);
-        }
+        *trusted = *trusted || token.is_some_and(|(_, token)| (self.genuine)(&token));
         if too_large {
             return Err(self.too_large());
         }
@@ -141,7 +143,7 @@ impl Reading<'_> {
 
     async fn read_multipart(
         &self,
-        mut trusted: bool,
+        trusted: &mut bool,
         media_type: &str,
         announced: Option<u64>,
         pieces: &mut Pieces,
@@ -170,12 +172,12 @@ impl Reading<'_> {
         let mut posted = Posted::default();
         let mut text_bytes = 0;
         for _ in 0..MOST_PARTS {
-            if trusted && announced.is_some_and(|announced| announced > limit) {
+            if *trusted && announced.is_some_and(|announced| announced > limit) {
                 return Err(self.too_large());
             }
             head_left.store(MOST_HEAD, Ordering::Relaxed);
             let Some(mut part) = parts.next_field().await.map_err(|error| self.broken(&error))? else {
-                return if trusted { Ok(posted) } else { Err(Refusal::ForeignForm) };
+                return Ok(posted);
             };
             head_left.store(u64::MAX, Ordering::Relaxed);
             let name = part.name().unwrap_or("").to_owned();
@@ -183,11 +185,11 @@ impl Reading<'_> {
                 .fields
                 .iter()
                 .any(|field| field.name == name && matches!(field.kind, FieldKind::File { .. }));
-            if is_file && trusted && part.file_name().is_some() {
+            if is_file && *trusted && part.file_name().is_some() {
                 self.receive(&name, &mut part, &mut posted).await?;
                 continue;
             }
-            let stored = (trusted && part.file_name().is_none()) || name == csrf::FIELD;
+            let stored = (*trusted && part.file_name().is_none()) || name == csrf::FIELD;
             let mut text = BytesMut::new();
             while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
                 if stored {
@@ -204,11 +206,11 @@ impl Reading<'_> {
             let Ok(text) = String::from_utf8(text.to_vec()) else {
                 return Err(Refusal::Malformed(format!("the field {name:?} is not UTF-8")));
             };
-            if name == csrf::FIELD && !trusted {
+            if name == csrf::FIELD && !*trusted {
                 if !(self.genuine)(&text) {
                     return Err(Refusal::ForeignForm);
                 }
-                trusted = true;
+                *trusted = true;
             }
             posted.values.entry(name).or_insert(Submitted::Text(text));
         }

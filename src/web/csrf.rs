@@ -63,15 +63,18 @@ impl Csrf {
 
     /// Refuses a request that another site's page made, by what the browser says of it.
     pub(super) fn check_source(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
-        if matches!(site, Some(b"same-site" | b"cross-site")) {
+        let sites = headers.get_all("sec-fetch-site");
+        if sites.iter().any(|site| matches!(site.as_bytes(), b"same-site" | b"cross-site")) {
             return Err(Refusal::ForeignForm);
         }
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else { return Ok(()) };
         let same = match origin.to_str() {
-            Ok("null") => site == Some(b"same-origin"),
-            Ok(text) => Origin::parse(text).is_some_and(|origin| self.is_ours(&origin, headers)),
+            Ok("null") => sites.iter().any(|site| site == "same-origin"),
+            // An origin has no path (RFC 6454 section 7.1).
+            Ok(text) => Origin::parse(text)
+                .filter(|_| text.matches('/').count() == 2)
+                .is_some_and(|origin| self.is_ours(&origin, headers)),
             Err(_) => false,
         };
         if same && origins.next().is_none() { Ok(()) } else { Err(Refusal::ForeignForm) }
@@ -156,6 +159,8 @@ mod tests {
             &[("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "same-site")],
             &[("host", "h"), ("origin", "h")],
+            &[("host", "h"), ("origin", "http://h/")],
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
         ] {
             assert!(!passes(&csrf, bad), "{bad:?}");
         }

@@ -8,16 +8,16 @@ use axum::extract::{FromRef, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use minijinja::context;
-use tokio::sync::{Semaphore, oneshot};
 use tower_cookies::Cookies;
 
 use super::App;
 use super::body::{Posted, Reading, read_command};
+use super::checks::PasswordChecks;
 use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
 use super::session::Sessions;
-use crate::access::{Password, Viewer, verify_password};
+use crate::access::{Password, Viewer};
 use crate::operation::is_local_path;
 use crate::store::Digest;
 
@@ -26,12 +26,8 @@ use crate::store::Digest;
 pub(super) struct Login {
     pub(super) app: Arc<App>,
     pub(super) sessions: Sessions,
-    /// Places for checks of passwords: each takes 19 MiB and a thread, and anybody may ask for one.
-    pub(super) checks: Arc<Semaphore>,
+    pub(super) checks: PasswordChecks,
 }
-
-/// Most passwords that are checked at once.
-pub(super) const MOST_CHECKS: usize = 2;
 
 impl FromRef<Login> for Arc<App> {
     fn from_ref(login: &Login) -> Self {
@@ -61,7 +57,7 @@ pub(super) async fn sign_in(
     let password = Password::new(posted.text("password").unwrap_or(""));
     let user = login.sessions.accounts().user_by_name(name).await?;
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    let right = login.is_right(password, hash).await?;
+    let right = login.checks.is_right(password, hash).await?;
     let Some(user) = user.filter(|_| right) else {
         let wrong = "This name and password do not go together.";
         let page = login.render_form(&cookies, next, name, Some(wrong))?;
@@ -137,21 +133,6 @@ impl Login {
         let context =
             context! { csrf, action => "/login", next, username, error, ..layout(&self.app, None, "") };
         Ok(Html(self.app.live.renderer().page("login.html", context)?))
-    }
-
-    /// Checks a password, on a thread of its own: those for blocking work are many, and each would
-    /// keep the memory that it once took.
-    async fn is_right(&self, password: Password, hash: Option<String>) -> Result<bool, Refusal> {
-        let place = Arc::clone(&self.checks).acquire_owned().await.map_err(|_| Refusal::Internal)?;
-        let (reply, answer) = oneshot::channel();
-        let check = move || {
-            // The place goes with the check, which runs on when its client has gone.
-            let _place = place;
-            let _ = reply.send(verify_password(&password, hash.as_deref()));
-        };
-        let spawned = std::thread::Builder::new().name("liveops-password".to_owned()).spawn(check);
-        spawned.map_err(|_| Refusal::Unavailable)?;
-        answer.await.map_err(|_| Refusal::Internal)
     }
 
     /// A form of somebody who has no session yet; its token is bound to a cookie that the form set.

@@ -126,8 +126,13 @@ pub(super) async fn list(
     Extension(viewer): Extension<Viewer>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Html<String>, Refusal> {
-    let page = query.get("page").and_then(|page| page.parse().ok()).filter(|page| *page > 0).unwrap_or(1u32);
-    let records = app.live.list(&viewer, page).await?;
+    let mut page =
+        query.get("page").and_then(|page| page.parse().ok()).filter(|page| *page > 0).unwrap_or(1u32);
+    let mut records = app.live.list(&viewer, page).await?;
+    if records.records.is_empty() && page > 1 {
+        page = 1;
+        records = app.live.list(&viewer, page).await?;
+    }
     let renderer = app.live.renderer();
     let rows: Vec<_> = records
         .records
