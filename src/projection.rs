@@ -259,6 +259,16 @@ impl Projection {
         }
     }
 
+    /// Whether a reader at `from` starts from nothing.
+    pub fn is_new_to(&self, from: Cursor) -> bool {
+        from.version_within(self.epoch, self.attempt, self.version).is_none()
+    }
+
+    /// Whether the log's tail, as far as it is published, lacks lines that a page shows.
+    pub fn has_short_tail(&self) -> bool {
+        self.log.is_short()
+    }
+
     /// Where a reader that has everything published stands.
     pub fn cursor(&self) -> Cursor {
         Cursor::new(self.epoch, self.attempt, self.version)

@@ -111,6 +111,11 @@ impl LogTail {
         self.shown(self.published)
     }
 
+    /// Whether lines that are not yet published took the place of published ones.
+    pub(super) fn is_short(&self) -> bool {
+        (self.published().lines.len() as u64) < self.published.min(self.limit as u64)
+    }
+
     fn shown(&self, total: u64) -> Shown<'_> {
         let lines: Vec<_> = self.lines.iter().filter(|line| line.seq <= total).collect();
         Shown { total, hidden: total - lines.len() as u64, lines }

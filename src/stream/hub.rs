@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -18,6 +18,10 @@ use crate::projection::{Delta, Line, Projection};
 /// Most frames kept for sharing at one version: readers that keep up need one, new ones another.
 /// Those that are behind by some odd number of versions are few, or get theirs rendered apart.
 const SHARED: usize = 16;
+
+/// What was shown no longer ago than this is the present state for a new reader: readers who come
+/// all at once do not each wake all the others.
+const FRESH: Duration = Duration::from_millis(5);
 
 /// What a frame needs to know of an operation beside its projection; it never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,6 +260,17 @@ impl Live {
         Watch { shown: self.shown.subscribe(), live: Arc::clone(self), cursor, first: true, over: false }
     }
 
+    /// Shows a new reader the present state, not that of the last flush: it comes from a page that
+    /// was rendered a moment ago, and would see it go back.
+    fn freshen(&self, page: &mut Page) {
+        let clock = Instant::now();
+        // Only the run's own process gives versions.
+        let may = self.is_local() && !page.sealed;
+        if may && (!page.pace.is_fresh(clock, FRESH) || page.projection.has_short_tail()) {
+            self.publish(page, clock);
+        }
+    }
+
     fn state_event(&self) -> Bytes {
         let mut frame = FrameBuilder::default();
         let page = self.page.lock();
@@ -273,7 +288,10 @@ impl Live {
     fn frame(&self, from: Cursor) -> Option<Frame> {
         let mut frames = self.frames.lock();
         let (projection, delta, from) = {
-            let page = self.page.lock();
+            let mut page = self.page.lock();
+            if page.projection.is_new_to(from) {
+                self.freshen(&mut page);
+            }
             let to = page.projection.cursor();
             if frames.to != Some(to) {
                 *frames = Frames { to: Some(to), from: Vec::new() };
@@ -350,6 +368,7 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::operation::State;
+    use crate::progress::{Level, Text};
     use std::sync::atomic::AtomicUsize;
 
     #[derive(Default)]
@@ -360,6 +379,26 @@ mod tests {
             self.0.fetch_add(1, Ordering::Relaxed);
             FrameBuilder::default().finish(delta.to)
         }
+    }
+
+    #[tokio::test]
+    async fn a_new_reader_is_shown_what_is_said_but_not_yet_flushed() {
+        let hub = Hub::new(Arc::new(Counting::default()), 0.1);
+        let subject = Subject { id: OperationId::new(), kind: "k".into(), owner: "o".into() };
+        let live = hub.begin(subject, Projection::new(1, 1, State::Running, 3, Timestamp::UNIX_EPOCH));
+        let log = |n: u32| {
+            let line = Update::Log { level: Level::Info, text: Text::new(&n.to_string()) };
+            live.update(line, Timestamp::UNIX_EPOCH, Instant::now());
+        };
+        (0..3).for_each(log);
+        live.flush(Instant::now());
+        // Right after a flush, yet the tail that was flushed is half gone.
+        (3..5).for_each(log);
+        assert_eq!(live.projection().log().published().lines.len(), 1);
+        let mut watch = live.watch(Cursor::START);
+        watch.next().await.expect("a frame");
+        let page = live.projection();
+        assert_eq!((page.log().published().total, page.log().published().lines.len()), (5, 3));
     }
 
     /// After a restart of the server every reader comes back with a cursor of a life that is over.

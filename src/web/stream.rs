@@ -1,5 +1,6 @@
 //! `GET /stream`: one channel as server-sent events.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,25 +25,19 @@ use crate::stream::{Cursor, Watch};
 /// A quiet stream says so this often; the contract allows 15 s.
 const PING: Duration = Duration::from_secs(12);
 
-#[derive(Deserialize)]
-pub(super) struct StreamQuery {
-    #[serde(default)]
-    token: String,
-    channel: Option<String>,
-    last_event_id: Option<String>,
-}
-
 /// Opens a stream for the viewer.
 pub(super) async fn open(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
-    query: Result<Query<StreamQuery>, QueryRejection>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
     let Ok(Query(query)) = query else { return refused() };
+    let token = query.get("token").map_or("", String::as_str);
+    let last_event_id = query.get("last_event_id").map(String::as_str);
     let header_cursor = headers.get("last-event-id").map(|value| value.to_str().unwrap_or(""));
-    let cursor = header_cursor.or(query.last_event_id.as_deref()).map_or(Cursor::START, Cursor::parse);
-    match app.live.open(&viewer, &query.token, query.channel.as_deref(), cursor).await {
+    let cursor = header_cursor.or(last_event_id).map_or(Cursor::START, Cursor::parse);
+    match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
         Ok(Opened::Stream(watch, place)) => respond(watch, place, app.shutdown.clone()),
         Err(OpenError::Refused) => refused(),
