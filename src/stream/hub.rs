@@ -125,7 +125,12 @@ impl Hub {
         Live {
             subject,
             renderer: Arc::clone(&self.renderer),
-            page: Mutex::new(Page { projection, pace: Pace::new(self.throttle_hz), sealed: false }),
+            page: Mutex::new(Page {
+                projection,
+                pace: Pace::new(self.throttle_hz),
+                freshened: None,
+                sealed: false,
+            }),
             frames: Mutex::default(),
             shown: watch::Sender::new(()),
             local: AtomicBool::new(false),
@@ -151,6 +156,8 @@ pub struct Live {
 struct Page {
     projection: Projection,
     pace: Pace,
+    /// When it was last shown anew to a new reader.
+    freshened: Option<Instant>,
     /// The run is over: its ending is being committed, and nothing may come before it any more.
     sealed: bool,
 }
@@ -264,10 +271,15 @@ impl Live {
     /// was rendered a moment ago, and would see it go back.
     fn freshen(&self, page: &mut Page) {
         let clock = Instant::now();
+        let recently = page.freshened.is_some_and(|at| clock.saturating_duration_since(at) < FRESH);
         // Only the run's own process gives versions.
         let may = self.is_local() && !page.sealed;
-        if may && (!page.pace.is_fresh(clock, FRESH) || page.projection.has_short_tail()) {
-            self.publish(page, clock);
+        if may && (!recently || page.projection.has_short_tail()) {
+            page.freshened = Some(clock);
+            // The pace goes on as it was: a reader who comes does not put off what is said next.
+            if page.projection.flush() {
+                self.shown.send_replace(());
+            }
         }
     }
 

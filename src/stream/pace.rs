@@ -37,11 +37,6 @@ impl Pace {
         self.due
     }
 
-    /// Whether the last flush is no longer ago than `age`.
-    pub fn is_fresh(&self, now: Instant, age: Duration) -> bool {
-        self.last.is_some_and(|last| now.saturating_duration_since(last) < age)
-    }
-
     /// It was flushed at `now`, for whatever reason. Timers wake a little late; the next interval
     /// counts from when the flush was due, or an operation that says something at just this rate
     /// would be shown later and later.
