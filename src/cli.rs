@@ -1,31 +1,33 @@
 //! The commands.
 
 mod demo;
+mod log;
 mod serve;
+mod server;
 mod token;
 mod user;
 
-use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{ServeSettings, TokenSettings};
+use crate::config::{DatabaseFlag, SettingFlags, Settings};
 
 /// What stopped a command: one line for the person who typed it.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Live pages for long-running operations.
 #[derive(Debug, Parser)]
-#[command(name = "liveops", version, about)]
-pub(crate) struct Cli {
-    /// The SQLite file
-    #[arg(long, global = true, env = "LIVEOPS_DATABASE", default_value = "liveops.db")]
-    database: PathBuf,
+#[command(name = "liveops", version, about, max_term_width = 100)]
+struct Cli {
+    /// The settings file [default: liveops.toml, where it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    database: DatabaseFlag,
 
     /// Say more on stderr; twice, even more
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -40,12 +42,12 @@ enum Command {
     /// Serve the demo kinds on an embedded database, and print a link that signs in
     Demo {
         #[command(flatten)]
-        settings: Box<ServeSettings>,
+        settings: SettingFlags,
     },
-    /// Add a user
-    User {
-        #[command(subcommand)]
-        command: user::UserCommand,
+    /// Serve operations over HTTP; needs a secret key
+    Serve {
+        #[command(flatten)]
+        settings: SettingFlags,
     },
     /// Print a subscription token, for following an operation with curl
     Token {
@@ -55,70 +57,103 @@ enum Command {
         #[arg(long)]
         user: String,
         #[command(flatten)]
-        settings: TokenSettings,
+        settings: SettingFlags,
+    },
+    /// Add, list, change and remove users
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
     },
 }
 
-impl Cli {
-    /// Writes what happens to stderr, as much as was asked for, until what it returns is dropped. A
-    /// stderr that nobody reads, or that cannot be written, costs log lines and nothing else.
-    pub(crate) fn start_log(&self) -> WorkerGuard {
-        let level = match self.verbose {
-            0 => "warn,liveops=info",
-            1 => "info,liveops=debug",
-            _ => "debug,liveops=trace",
-        };
-        let (writer, guard) = tracing_appender::non_blocking(Unfailing(std::io::stderr()));
-        tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new(level))
-            .with_writer(writer)
-            .log_internal_errors(false)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .init();
-        std::panic::set_hook(Box::new(log_panic));
-        guard
-    }
+/// Reads the command line and the settings, and does what they say.
+pub(crate) fn main() -> Result<ExitCode, Failure> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_use(&error),
+    };
+    let flags = match &cli.command {
+        Command::Demo { settings } | Command::Serve { settings } | Command::Token { settings, .. } => {
+            settings.clone()
+        }
+        Command::User { .. } => SettingFlags::default(),
+    };
+    let settings = Settings::read(flags.and(cli.database.0), cli.config.as_deref())?;
+    let _log = log::start(cli.verbose, settings.log_format);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Demo { .. } => demo::demo(&settings).await,
+            Command::Serve { .. } => serve::serve(&settings).await,
+            Command::User { command } => user::run(&settings.database, command).await,
+            Command::Token { id, user, .. } => token::token(&id, &user, &settings).await,
+        }
+    });
+    // A run that hangs must not hold the process.
+    runtime.shutdown_background();
+    done.map(|()| ExitCode::SUCCESS)
+}
 
-    /// Runs the command.
-    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let runtime = tokio::runtime::Runtime::new()?;
-        let database = self.database;
-        let done = match self.command {
-            Command::Demo { settings } => runtime.block_on(demo::demo(&database, *settings)),
-            Command::User { command } => runtime.block_on(user::run(&database, command)),
-            Command::Token { id, user, settings } => {
-                runtime.block_on(token::token(&database, &id, &user, &settings))
-            }
-        };
-        // A run that hangs must not hold the process.
-        runtime.shutdown_background();
-        done.map(|()| ExitCode::SUCCESS)
+/// Help as clap gives it; anything else as one line, as for a bad setting.
+fn wrong_use(error: &clap::Error) -> Result<ExitCode, Failure> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader who goes away has read enough.
+            let _ = error.print();
+            Ok(ExitCode::SUCCESS)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            Ok(ExitCode::from(2))
+        }
+        _ => Err(one_line(&error.to_string()).into()),
     }
 }
 
-/// A writer whose errors concern nobody: there is no other place to tell them.
-struct Unfailing<W>(W);
-
-impl<W: Write> Write for Unfailing<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let _ = self.0.write_all(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        let _ = self.0.flush();
-        Ok(())
-    }
+/// What is wrong and the hints, without the usage.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let words: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    let text = words.join(" ");
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    format!("{text} (see liveops --help)")
 }
 
-/// Writes a panic as the log writes everything: on one line, control characters escaped. Its text
-/// may be what a user typed, and the standard hook would hand that to the terminal as it is.
-fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    let place = panic.location().map(ToString::to_string);
-    let message = panic.payload_as_str().unwrap_or("something that is no text");
-    let thread = std::thread::current();
-    let backtrace = Backtrace::capture();
-    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    tracing::error!(place, thread = thread.name(), text = message, backtrace, "a panic");
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_use_is_one_line() {
+        for (words, expected) in [
+            (
+                &["liveops", "demo", "--lisen", "h:1"][..],
+                "unexpected argument '--lisen' found tip: a similar argument exists: '--listen' (see liveops --help)",
+            ),
+            (
+                &["liveops", "token", "x"],
+                "the following required arguments were not provided: --user <USER> (see liveops --help)",
+            ),
+        ] {
+            let error = Cli::try_parse_from(words).expect_err("wrong use");
+            assert_eq!(one_line(&error.to_string()), expected);
+        }
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value() {
+        let cli = Cli::try_parse_from(["liveops", "demo", "--workers", "-5"]).expect("it is parsed");
+        let Command::Demo { settings } = cli.command else { panic!("another command") };
+        let error = Settings::read(settings, None).expect_err("no such number");
+        assert_eq!(
+            error.to_string(),
+            "workers: \"-5\" (by --workers) cannot be used: expected a whole number from 1 to 1024"
+        );
+    }
 }

@@ -1,157 +1,127 @@
-//! The settings: a flag, or `LIVEOPS_<NAME>` in the environment.
+//! The settings: a file, `LIVEOPS_<NAME>` in the environment, a flag; the later of these wins.
 
-use std::fs::OpenOptions;
-use std::io::{Read as _, Write as _};
+mod secret;
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub(crate) use secret::{beside, stored_or_new_secret, stored_secret};
+pub(crate) use sources::SettingError;
+pub(crate) use table::{DatabaseFlag, SettingFlags};
+
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use clap::Args;
+use ipnet::IpNet;
 use liveops::SecretKey;
-use liveops::access::{SecretKeyError, random_text};
 
-/// Settings of a server.
-#[derive(Debug, Args)]
-pub(crate) struct ServeSettings {
-    /// Address to listen on; port 0 takes a free one
-    #[arg(long, env = "LIVEOPS_LISTEN", default_value = "127.0.0.1:8000")]
+use value::Values;
+
+/// Every setting, with its default where nothing was given.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
     pub(crate) listen: String,
-
-    #[command(flatten)]
-    pub(crate) tokens: TokenSettings,
-
-    /// Most flushes a second to one watcher of one operation
-    #[arg(long, env = "LIVEOPS_THROTTLE_HZ", default_value_t = 10.0, value_parser = hertz)]
+    pub(crate) database: PathBuf,
+    pub(crate) secret_key: Option<SecretKey>,
+    pub(crate) secret_key_fallbacks: Vec<SecretKey>,
+    pub(crate) token_ttl: Duration,
+    pub(crate) required_group: Option<String>,
     pub(crate) throttle_hz: f64,
-
-    /// Log lines kept on a page
-    #[arg(long, env = "LIVEOPS_LOG_TAIL", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) log_tail: u32,
-
-    /// Operations that run at once; by default the number of processors, at least 4
-    #[arg(long, env = "LIVEOPS_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) workers: Option<u16>,
-
-    /// Larger form bodies are refused
-    #[arg(long, env = "LIVEOPS_MAX_UPLOAD_BYTES", default_value_t = 104_857_600)]
+    pub(crate) log_tail: usize,
+    /// None: what suits the machine.
+    pub(crate) workers: Option<usize>,
+    /// None: everything is kept.
+    pub(crate) retention: Option<Duration>,
     pub(crate) max_upload_bytes: u64,
-
-    /// What SIGTERM gives running operations, in seconds
-    #[arg(long, env = "LIVEOPS_SHUTDOWN_GRACE_SECONDS", default_value_t = 10)]
-    pub(crate) shutdown_grace_seconds: u64,
-
-    /// What users type to get here, behind a proxy: https://ops.example.com
-    #[arg(long, env = "LIVEOPS_PUBLIC_URL", value_parser = public_url)]
+    pub(crate) shutdown_grace: Duration,
     pub(crate) public_url: Option<String>,
+    pub(crate) metrics_listen: Option<String>,
+    pub(crate) streams_per_user: usize,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) templates: Option<PathBuf>,
+    pub(crate) log_format: LogFormat,
 }
 
-/// What subscription tokens are signed with and how long they last.
-#[derive(Debug, Args)]
-pub(crate) struct TokenSettings {
-    #[command(flatten)]
-    pub(crate) secret: SecretSettings,
-
-    /// Life of a subscription token, in seconds
-    #[arg(long, env = "LIVEOPS_TOKEN_TTL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) token_ttl_seconds: u64,
+/// How the log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
-/// The secret key, wherever it comes from. In the environment it is safer than as a flag, which every
-/// user of the machine can see.
-#[derive(Debug, Args)]
-pub(crate) struct SecretSettings {
-    /// The key that signs tokens, at least 32 bytes; by default it is made beside the database
-    #[arg(long, env = "LIVEOPS_SECRET_KEY", hide_env_values = true, value_parser = Secret::parse)]
-    secret_key: Option<Secret>,
-}
+const DAY: u64 = 24 * 3600;
 
-/// A secret text, which `Debug` does not show.
-#[derive(Clone)]
-struct Secret(String);
+impl Settings {
+    /// Reads them from flags, the process's environment and the file: the named one, or else
+    /// `liveops.toml` where it is there.
+    pub(crate) fn read(flags: SettingFlags, file: Option<&Path>) -> Result<Self, SettingError> {
+        Self::read_from(flags, std::env::vars_os(), file)
+    }
 
-impl Secret {
-    #[expect(clippy::unnecessary_wraps, reason = "what clap takes")]
-    fn parse(text: &str) -> Result<Self, std::convert::Infallible> {
-        Ok(Self(text.to_owned()))
+    fn read_from(
+        flags: SettingFlags,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+        file: Option<&Path>,
+    ) -> Result<Self, SettingError> {
+        let mut values = Values(sources::gather(flags, environment, file)?);
+        values.take("bus", value::local_bus)?;
+        let mut whole = |name, range, default| Ok(values.take(name, value::whole(range))?.unwrap_or(default));
+        let token_ttl = Duration::from_secs(whole("token_ttl_seconds", 1..=DAY, 300)?);
+        let log_tail = whole("log_tail", 1..=10_000, 200)?;
+        let retention_days = whole("retention_days", 0..=36_500, 30)?;
+        let max_upload_bytes = whole("max_upload_bytes", 1..=u64::MAX, 100 * 1024 * 1024)?;
+        let shutdown_grace = Duration::from_secs(whole("shutdown_grace_seconds", 0..=DAY, 10)?);
+        let streams_per_user = whole("streams_per_user", 1..=1_000_000, 100)?;
+        Ok(Self {
+            token_ttl,
+            log_tail: as_size(log_tail),
+            retention: (retention_days > 0).then(|| Duration::from_secs(retention_days * DAY)),
+            max_upload_bytes,
+            shutdown_grace,
+            streams_per_user: as_size(streams_per_user),
+            workers: values.take("workers", value::whole(1..=1024))?.map(as_size),
+            listen: values.take("listen", value::address)?.unwrap_or_else(|| "127.0.0.1:8000".to_owned()),
+            database: values
+                .take("database", value::sqlite)?
+                .unwrap_or_else(|| "liveops.db".to_owned())
+                .into(),
+            secret_key: values.take("secret_key", value::secret)?,
+            secret_key_fallbacks: values
+                .take("secret_key_fallbacks", value::list(value::secret))?
+                .unwrap_or_default(),
+            required_group: values.take("required_group", value::text)?,
+            throttle_hz: values.take("throttle_hz", value::hertz)?.unwrap_or(10.0),
+            public_url: values.take("public_url", value::public_url)?,
+            metrics_listen: values.take("metrics_listen", value::address)?,
+            trusted_proxies: values.take("trusted_proxies", value::list(value::network))?.unwrap_or_default(),
+            templates: values.take("templates", value::text)?.map(PathBuf::from),
+            log_format: values.take("log_format", log_format)?.unwrap_or_default(),
+        })
+    }
+
+    /// The secret key, which has to be set.
+    pub(crate) fn needed_secret(&self) -> Result<SecretKey, SettingError> {
+        self.secret_key.clone().ok_or(SettingError::Missing {
+            name: "secret_key",
+            expected: "at least 32 random bytes in LIVEOPS_SECRET_KEY or the settings file, as `openssl rand -base64 32` gives",
+        })
     }
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
+fn as_size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Why there is no secret key.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SecretError {
-    #[error(transparent)]
-    Unusable(#[from] SecretKeyError),
-    #[error("secret_key: the file {} cannot be used: {source}", path.display())]
-    File { path: PathBuf, source: std::io::Error },
-}
-
-impl SecretSettings {
-    /// The key that is set, or else the one in the file beside the database, made there when it is
-    /// missing.
-    pub(crate) fn key(&self, database: &Path) -> Result<SecretKey, SecretError> {
-        if let Some(Secret(text)) = &self.secret_key {
-            return Ok(SecretKey::new(text.as_bytes())?);
-        }
-        let path = beside(database, "-secret");
-        let text = read_or_make(&path).map_err(|source| SecretError::File { path, source })?;
-        Ok(SecretKey::new(text.trim().as_bytes())?)
-    }
-}
-
-/// A path beside the database: its name with `suffix`.
-pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    database.with_file_name(name)
-}
-
-fn read_or_make(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    match OpenOptions::new().read(true).open(path) {
-        Ok(mut file) => {
-            file.read_to_string(&mut text)?;
-            return Ok(text);
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    // Written whole under another name first: nobody reads half a key.
-    let unfinished = beside(path, &format!(".{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
-    file.write_all(random_text().as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    let made = std::fs::hard_link(&unfinished, path);
-    std::fs::remove_file(&unfinished)?;
-    match made {
-        Ok(()) => {}
-        // Another process was first.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    std::fs::read_to_string(path)
-}
-
-fn hertz(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(hertz) if (0.1..=1000.0).contains(&hertz) => Ok(hertz),
-        _ => Err("expected a number from 0.1 to 1000".to_owned()),
-    }
-}
-
-fn public_url(text: &str) -> Result<String, String> {
-    let text = text.strip_suffix('/').unwrap_or(text);
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    match rest {
-        Some(host) if !host.is_empty() && !host.contains(['/', ' ', '@', '?', '#']) => Ok(text.to_owned()),
-        _ => Err("expected scheme and host only, such as https://ops.example.com".to_owned()),
+fn log_format(value: &toml::Value) -> Result<LogFormat, String> {
+    match value.as_str() {
+        Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        _ => Err("text or json".to_owned()),
     }
 }

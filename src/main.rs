@@ -5,12 +5,8 @@ mod config;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    let _log = cli.start_log();
-    match cli.run() {
+    match cli::main() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("liveops: {error}");

@@ -1,23 +1,16 @@
 //! `liveops token ID --user NAME`.
 
-use std::path::Path;
-use std::time::Duration;
-
 use jiff::Timestamp;
 use liveops::access::{Grant, Keys};
 use liveops::store::{Accounts as _, Sqlite, Store as _};
 use liveops::{Channel, OperationId};
 
 use super::Failure;
-use crate::config::TokenSettings;
+use crate::config::{Settings, stored_secret};
 
-pub(super) async fn token(
-    database: &Path,
-    id: &str,
-    user: &str,
-    settings: &TokenSettings,
-) -> Result<(), Failure> {
+pub(super) async fn token(id: &str, user: &str, settings: &Settings) -> Result<(), Failure> {
     let id: OperationId = id.parse()?;
+    let database = &settings.database;
     if !database.exists() {
         return Err(format!("database: there is no file {}", database.display()).into());
     }
@@ -27,9 +20,16 @@ pub(super) async fn token(
     if !owned {
         return Err(format!("the user {user:?} has no operation {id}").into());
     }
-    let keys = Keys::new(&settings.secret.key(database)?, &[]);
-    let life = Duration::from_secs(settings.token_ttl_seconds);
-    let expires = (Timestamp::now() + life).as_second();
+    let secret = match &settings.secret_key {
+        Some(secret) => secret.clone(),
+        // That of a demo.
+        None => match stored_secret(database)? {
+            Some(secret) => secret,
+            None => settings.needed_secret()?,
+        },
+    };
+    let keys = Keys::new(&secret, &[]);
+    let expires = (Timestamp::now() + settings.token_ttl).as_second();
     let grant = Grant { user: owner.id, channels: vec![Channel::Operation(id)], expires };
     println!("{}", keys.sign(&grant).as_str());
     Ok(())

@@ -1,0 +1,57 @@
+//! The log on stderr.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{IsTerminal as _, Write};
+
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Writes what happens to stderr, as much as was asked for, until what it returns is dropped. A
+/// stderr that nobody reads, or that cannot be written, costs log lines and nothing else.
+pub(super) fn start(verbose: u8, format: LogFormat) -> WorkerGuard {
+    let level = match verbose {
+        0 => "warn,liveops=info",
+        1 => "info,liveops=debug",
+        _ => "debug,liveops=trace",
+    };
+    let (writer, guard) = tracing_appender::non_blocking(Unfailing(std::io::stderr()));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_writer(writer)
+        .log_internal_errors(false)
+        .with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+    }
+    std::panic::set_hook(Box::new(log_panic));
+    guard
+}
+
+/// A writer whose errors concern nobody: there is no other place to tell them.
+struct Unfailing<W>(W);
+
+impl<W: Write> Write for Unfailing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
+    }
+}
+
+/// Writes a panic as the log writes everything: on one line, control characters escaped. Its text
+/// may be what a user typed, and the standard hook would hand that to the terminal as it is.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let message = panic.payload_as_str().unwrap_or("something that is no text");
+    let thread = std::thread::current();
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(place, thread = thread.name(), text = message, backtrace, "a panic");
+}
