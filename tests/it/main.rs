@@ -15,5 +15,6 @@ mod hostile;
 mod log;
 mod pages;
 mod resume;
+mod settings;
 mod start;
 mod stream;

@@ -18,9 +18,10 @@ pub(crate) struct Server {
     /// Shared with the servers before and after a restart.
     folder: Arc<TempDir>,
     settings: Vec<(String, String)>,
+    command: &'static str,
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    /// The path of the login link that it printed.
+    /// The path of the login link that it printed; empty where it prints none.
     pub(crate) login_link: String,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
@@ -61,31 +62,39 @@ impl Server {
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::launch(folder, settings.collect(), "127.0.0.1:0", false).await
+        Self::launch("demo", folder, settings.collect(), "127.0.0.1:0", false).await
+    }
+
+    /// `liveops serve` with settings; the secret key is among them.
+    pub(crate) async fn serve(settings: &[(&str, &str)]) -> Self {
+        let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::launch("serve", folder, settings.collect(), "127.0.0.1:0", false).await
     }
 
     /// A demo server that logs as much as it can.
     pub(crate) async fn verbose() -> Self {
         let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
-        Self::launch(folder, Vec::new(), "127.0.0.1:0", true).await
+        Self::launch("demo", folder, Vec::new(), "127.0.0.1:0", true).await
     }
 
     async fn launch(
+        command: &'static str,
         folder: Arc<TempDir>,
         settings: Vec<(String, String)>,
         listen: &str,
         verbose: bool,
     ) -> Self {
-        let mut command = liveops(folder.path());
+        let mut process = liveops(folder.path());
         for (name, value) in &settings {
-            command.env(format!("LIVEOPS_{}", name.to_uppercase()), value);
+            process.env(format!("LIVEOPS_{}", name.to_uppercase()), value);
         }
         if verbose {
-            command.arg("-vv");
+            process.arg("-vv");
         }
-        let mut child = command
+        let mut child = process
             .env_remove("LIVEOPS_DATABASE")
-            .args(["demo", "--listen", listen, "--database"])
+            .args([command, "--listen", listen, "--database"])
             .arg(folder.path().join("liveops.db"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -99,13 +108,15 @@ impl Server {
             child,
             folder,
             settings,
+            command,
             address: ([0, 0, 0, 0], 0).into(),
             login_link: String::new(),
             stdout,
             stderr,
         };
+        let has_link = command == "demo";
         soon("the server's address and login link on stdout", async {
-            while server.address.port() == 0 || server.login_link.is_empty() {
+            while server.address.port() == 0 || (has_link && server.login_link.is_empty()) {
                 let line =
                     lines.recv().await.unwrap_or_else(|| panic!("the server ended: {}", server.said()));
                 if let Some(address) = line.strip_prefix("listening on http://") {
@@ -177,7 +188,15 @@ impl Server {
 
     /// A new server on the same database and port; this one has ended.
     pub(crate) async fn again(self) -> Self {
-        Self::launch(Arc::clone(&self.folder), self.settings.clone(), &self.address.to_string(), false).await
+        let address = self.address.to_string();
+        Self::launch(self.command, Arc::clone(&self.folder), self.settings.clone(), &address, false).await
+    }
+
+    /// A new server on the same database and port with other settings; this one has ended.
+    pub(crate) async fn with_settings(mut self, settings: &[(&str, &str)]) -> Self {
+        self.settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.again().await
     }
 
     /// SIGTERM; the exit status and how long it took.
