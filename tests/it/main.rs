@@ -15,6 +15,7 @@ mod hostile;
 mod log;
 mod pages;
 mod resume;
+mod screenshots;
 mod settings;
 mod start;
 mod stream;

@@ -26,6 +26,8 @@ pub(crate) struct Chromium {
     /// The window.
     pub(crate) page: Client,
     base: String,
+    /// Where chromedriver listens.
+    driver_url: String,
     driver: Child,
     _profile: TempDir,
 }
@@ -63,18 +65,21 @@ impl Chromium {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let page =
             soon("a browser", builder.capabilities(capabilities).connect(&url)).await.expect("a browser");
-        let browser = Self { page, base: format!("http://{}", server.address), driver, _profile: profile };
-        browser.install_witness(&url).await;
+        let base = format!("http://{}", server.address);
+        let browser = Self { page, base, driver_url: url, driver, _profile: profile };
+        browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WITNESS })).await;
         browser
     }
 
-    async fn install_witness(&self, url: &str) {
+    /// Gives a command of the Chrome DevTools Protocol.
+    pub(crate) async fn cdp(&self, command: &str, params: &Value) -> Value {
         let session = self.page.session_id().await.expect("a session").expect("a session");
-        let command =
-            json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": WITNESS } });
-        let request = reqwest::Client::new().post(format!("{url}/session/{session}/goog/cdp/execute"));
-        let answer = request.body(command.to_string()).send().await.expect("an answer");
+        let url = format!("{}/session/{session}/goog/cdp/execute", self.driver_url);
+        let body = json!({ "cmd": command, "params": params }).to_string();
+        let answer = reqwest::Client::new().post(url).body(body).send().await.expect("an answer");
         assert!(answer.status().is_success(), "{answer:?}");
+        let text = answer.text().await.expect("text");
+        serde_json::from_str::<Value>(&text).expect("JSON")["value"].take()
     }
 
     /// Goes to a path of the server.
