@@ -413,6 +413,27 @@ mod tests {
         assert_eq!((page.log().published().total, page.log().published().lines.len()), (5, 3));
     }
 
+    /// It once shifted the pace, and everybody saw everything most of an interval later.
+    #[tokio::test]
+    async fn a_new_reader_does_not_put_off_what_is_said_next() {
+        let hub = Hub::new(Arc::new(Counting::default()), 10.0);
+        let subject = Subject { id: OperationId::new(), kind: "k".into(), owner: "o".into() };
+        let live = hub.begin(subject, Projection::new(1, 1, State::Running, 3, Timestamp::UNIX_EPOCH));
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let say = |n: u32, clock| {
+            let line = Update::Log { level: Level::Info, text: Text::new(&n.to_string()) };
+            live.update(line, Timestamp::UNIX_EPOCH, clock)
+        };
+        assert_eq!(say(1, at(0)), Some(at(2)));
+        live.flush(at(2));
+        assert_eq!(say(2, at(10)), Some(at(102)));
+        live.watch(Cursor::START).next().await.expect("a frame");
+        live.flush(at(102));
+        live.watch(Cursor::START).next().await.expect("a frame");
+        assert_eq!(say(3, at(110)), Some(at(202)));
+    }
+
     /// After a restart of the server every reader comes back with a cursor of a life that is over.
     #[tokio::test]
     async fn readers_from_elsewhere_share_one_frame() {
