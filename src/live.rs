@@ -238,6 +238,11 @@ impl LiveOps {
         self.0.store.list("", 1, 1).await.is_ok()
     }
 
+    /// The path of an operation's page, to redirect to after a start.
+    pub fn url(&self, id: OperationId) -> String {
+        self.0.renderer.addresses().operation(id)
+    }
+
     /// The kinds that can be started here.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.0.registry.iter()
