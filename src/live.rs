@@ -190,14 +190,16 @@ impl LiveOps {
     }
 
     /// Puts the viewer's finished operation into the queue again; `Some(false)` when it is not over
-    /// or of a kind that is gone, `None` when it is not theirs or not there.
+    /// or of a kind that is gone, `None` when it is not theirs or not there, or its kind is not for
+    /// them any more.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn restart(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<bool>> {
         let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
-        if self.0.registry.get(&record.kind).is_none() {
-            return Ok(Some(false));
+        let Some(kind) = self.0.registry.get(&record.kind) else { return Ok(Some(false)) };
+        if !viewer.passes(kind.group.as_deref()) {
+            return Ok(None);
         }
         let restarted = self.0.store.restart(id, Timestamp::now()).await?;
         if restarted {
@@ -220,6 +222,17 @@ impl LiveOps {
     /// Ends the streams that a session opened in this process: to be called at its sign-out.
     pub fn end_streams(&self, session: &str) {
         self.0.streams.end(session);
+    }
+
+    /// Ends the streams that a user has open in this process: to be called when they are removed,
+    /// say, or may not see operations any more.
+    pub fn end_streams_of_user(&self, user: &str) {
+        self.0.streams.end_of_user(user);
+    }
+
+    /// The sessions that have streams open in this process.
+    pub(crate) fn streaming_sessions(&self) -> Vec<String> {
+        self.0.streams.sessions()
     }
 
     /// Up to `limit` lines of an attempt's log from `from_seq` on; none at its end.
@@ -246,6 +259,16 @@ impl LiveOps {
     /// The kinds that can be started here.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.0.registry.iter()
+    }
+
+    /// The kinds that the viewer may start.
+    pub fn kinds_for(&self, viewer: &Viewer) -> impl Iterator<Item = &Kind> {
+        self.kinds().filter(|kind| viewer.passes(kind.group.as_deref()))
+    }
+
+    /// The kind of that name, where the viewer may start it.
+    pub fn kind_for(&self, viewer: &Viewer, name: &str) -> Option<&Kind> {
+        self.kind(name).filter(|kind| viewer.passes(kind.group.as_deref()))
     }
 
     /// The kind of that name.

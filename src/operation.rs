@@ -46,6 +46,8 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     const TITLE: &'static str = Self::KIND;
     /// One or two sentences for the catalogue and above the form.
     const DESCRIPTION: &'static str = "";
+    /// The group whose members may start it, and superusers; everybody, without one.
+    const GROUP: Option<&'static str> = None;
 
     /// The fields of the kind's form; the submitted values become the input.
     fn fields() -> Vec<Field> {

@@ -164,11 +164,29 @@ pub trait Accounts: Send + Sync + 'static {
     /// The user of that name.
     async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>>;
 
+    /// Every user, by name.
+    async fn users(&self) -> StoreResult<Vec<User>>;
+
+    /// Removes a user with their sessions and links; false when there is none of that name. Their
+    /// operations stay.
+    async fn remove_user(&self, name: &str) -> StoreResult<bool>;
+
+    /// Sets a user's password and ends their sessions and links in the same commit; false when
+    /// there is none of that name.
+    async fn set_password(&self, name: &str, password_hash: String) -> StoreResult<bool>;
+
+    /// Sets the groups that a user belongs to; false when there is none of that name.
+    async fn set_groups(&self, name: &str, groups: Vec<String>) -> StoreResult<bool>;
+
     /// Opens a session until `expires`.
     async fn open_session(&self, session: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()>;
 
     /// The user of a session that is open at `now`.
     async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>>;
+
+    /// Those of these sessions that nobody ended, with their users as they are now. One that
+    /// expired of late is among them: expiry ends no open stream.
+    async fn sessions_left(&self, sessions: Vec<Digest>) -> StoreResult<Vec<(Digest, User)>>;
 
     /// Ends a session.
     async fn close_session(&self, session: Digest) -> StoreResult<()>;
@@ -188,7 +206,7 @@ pub trait Accounts: Send + Sync + 'static {
 }
 
 /// SHA-256 of a secret that is looked up by: whoever reads the database cannot sign in with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::streams::OpenStreams;
 use super::{Inner, LiveOps, follow};
 use crate::access::{Keys, SecretKey};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
@@ -28,6 +29,7 @@ pub struct LiveOpsBuilder {
     throttle_hz: Option<f64>,
     log_tail: Option<usize>,
     workers: Option<usize>,
+    streams_per_user: Option<usize>,
 }
 
 /// Why a [`LiveOps`] could not start.
@@ -123,6 +125,12 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// Streams that one user may have open at once in this process; 100 by default.
+    pub fn streams_per_user(mut self, streams: usize) -> Self {
+        self.streams_per_user = Some(streams);
+        self
+    }
+
     /// Marks what dead processes left, and begins to run what waits. To be called within a tokio
     /// runtime; runs get one of their own.
     ///
@@ -172,7 +180,7 @@ impl LiveOpsBuilder {
             max_upload_bytes: self.max_upload_bytes.unwrap_or(100 * 1024 * 1024),
             waiting_epoch: epoch(),
             changed,
-            streams: Arc::default(),
+            streams: Arc::new(OpenStreams::new(self.streams_per_user.unwrap_or(100))),
             runtime: parking_lot::Mutex::new(Some(runtime)),
         }));
         live.0.runner.start();

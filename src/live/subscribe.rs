@@ -26,6 +26,9 @@ pub enum OpenError {
     /// The token is for several channels and none was named.
     #[error("the token is for several channels: name one with channel=…")]
     ChannelNeeded,
+    /// The user has as many streams open as one user may have.
+    #[error("too many streams are open: close another page first")]
+    TooMany,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,10 +74,10 @@ impl LiveOps {
         if watch.subject().owner != viewer.id {
             return Err(OpenError::Refused);
         }
-        Ok(if watch.is_over() {
-            Opened::Over
-        } else {
-            Opened::Stream(watch, self.0.streams.enter(&viewer.session))
-        })
+        if watch.is_over() {
+            return Ok(Opened::Over);
+        }
+        let place = self.0.streams.enter(&viewer.id, &viewer.session).ok_or(OpenError::TooMany)?;
+        Ok(Opened::Stream(watch, place))
     }
 }

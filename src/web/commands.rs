@@ -24,7 +24,7 @@ pub(super) async fn start(
     Segment(kind): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let kind = app.live.kind(&kind).ok_or(Refusal::NotFound)?;
+    let kind = app.live.kind_for(&viewer, &kind).ok_or(Refusal::NotFound)?;
     app.csrf.check_source(request.headers())?;
     let reading = Reading {
         genuine: &|token| app.csrf.is_of(token, &viewer),

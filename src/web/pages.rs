@@ -29,7 +29,7 @@ pub(super) async fn catalogue(
     Extension(viewer): Extension<Viewer>,
 ) -> Result<Html<String>, Refusal> {
     let renderer = app.live.renderer();
-    let kinds: Vec<_> = app.live.kinds().map(|kind| about(&app, kind)).collect();
+    let kinds: Vec<_> = app.live.kinds_for(&viewer).map(|kind| about(&app, kind)).collect();
     Ok(Html(renderer.page("catalogue.html", context! { kinds, ..layout(&app, Some(&viewer), "new") })?))
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn form(
     Extension(viewer): Extension<Viewer>,
     Segment(kind): Segment,
 ) -> Result<Html<String>, Refusal> {
-    let kind = app.live.kind(&kind).ok_or(Refusal::NotFound)?;
+    let kind = app.live.kind_for(&viewer, &kind).ok_or(Refusal::NotFound)?;
     render_form(&app, &viewer, &FormPage { kind, values: None, errors: &[], general: None })
 }
 
