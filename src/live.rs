@@ -2,6 +2,7 @@
 
 mod builder;
 mod follow;
+mod housekeeping;
 mod streams;
 mod subscribe;
 
@@ -18,7 +19,9 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
-use crate::operation::{Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State};
+use crate::operation::{
+    Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State, Submission,
+};
 use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
@@ -48,12 +51,15 @@ struct Inner {
     token_ttl: Duration,
     log_tail: usize,
     uploads: PathBuf,
+    /// How long what is over is kept; for ever, without it.
+    retention: Option<Duration>,
     max_upload_bytes: u64,
     /// The epoch of pages of operations that wait: their versions are this process's own.
     waiting_epoch: u64,
     changed: Arc<Notify>,
     streams: Arc<OpenStreams>,
     follower: tokio::task::AbortHandle,
+    housekeeper: tokio::task::AbortHandle,
     /// Where runs live. Dropped without waiting: a run that hangs must not hold the process.
     runtime: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -67,6 +73,7 @@ impl std::fmt::Debug for LiveOps {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.follower.abort();
+        self.housekeeper.abort();
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.shutdown_background();
         }
@@ -85,6 +92,15 @@ pub enum NotStarted {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a form sent beside the input.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// Its key and input, where it had a key.
+    pub(crate) submission: Option<Submission>,
+    /// The names of the uploaded files that the input reads.
+    pub(crate) uploads: Vec<String>,
 }
 
 /// An operation's record and its page as it is now.
@@ -124,6 +140,17 @@ impl LiveOps {
         kind: &str,
         input: Value,
     ) -> Result<OperationId, NotStarted> {
+        Ok(self.submit(viewer, kind, input, Sent::default()).await?.0)
+    }
+
+    /// Starts what a form sent, unless the same submission did already; whether it is new.
+    pub(crate) async fn submit(
+        &self,
+        viewer: &Viewer,
+        kind: &str,
+        input: Value,
+        sent: Sent,
+    ) -> Result<(OperationId, bool), NotStarted> {
         let kind = self.0.registry.get(kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
         let title = kind.label(&input)?;
         let id = OperationId::new();
@@ -134,11 +161,17 @@ impl LiveOps {
             title,
             input,
             previous: None,
+            submission: sent.submission,
+            uploads: sent.uploads,
         };
-        self.0.store.create(new, Timestamp::now()).await?;
+        let created = self.0.store.create(new, Timestamp::now()).await?;
+        if created != id {
+            tracing::info!(operation = %created, kind = kind.name, user = viewer.id, "sent again, so not started again");
+            return Ok((created, false));
+        }
         tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
         self.0.runner.queued();
-        Ok(id)
+        Ok((id, true))
     }
 
     /// The viewer's operation as it is now; none when it is not theirs or not there.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::streams::OpenStreams;
-use super::{Inner, LiveOps, follow};
+use super::{Inner, LiveOps, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
 use crate::render::{Addresses, Renderer};
@@ -30,6 +30,7 @@ pub struct LiveOpsBuilder {
     log_tail: Option<usize>,
     workers: Option<usize>,
     streams_per_user: Option<usize>,
+    retention: Option<Duration>,
 }
 
 /// Why a [`LiveOps`] could not start.
@@ -125,6 +126,13 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// Removes operations that ended longer ago, with their logs and uploads; without it they are
+    /// kept for ever.
+    pub fn retention(mut self, age: Duration) -> Self {
+        self.retention = Some(age);
+        self
+    }
+
     /// Streams that one user may have open at once in this process; 100 by default.
     pub fn streams_per_user(mut self, streams: usize) -> Self {
         self.streams_per_user = Some(streams);
@@ -167,6 +175,8 @@ impl LiveOpsBuilder {
         runner.recover().await?;
         let live = LiveOps(Arc::new_cyclic(|inner| Inner {
             follower: tokio::spawn(follow::follow(inner.clone(), Arc::clone(&changed))).abort_handle(),
+            housekeeper: tokio::spawn(housekeeping::keep_house(inner.clone())).abort_handle(),
+            retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,
             store,

@@ -1,7 +1,14 @@
 //! Uploads on their way to the disk.
+//!
+//! A file is locked for as long as it is received, and until the operation that reads it is
+//! committed. One that is neither locked nor known to the store was left by a process that died; the
+//! housekeeping removes it.
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
 
@@ -15,6 +22,9 @@ pub(super) struct Receiving {
     name: String,
     size: u64,
     file: Option<File>,
+    /// The same open file: what holds the lock.
+    lock: std::fs::File,
+    content: digest::Context,
     keep: bool,
 }
 
@@ -28,17 +38,22 @@ impl Receiving {
         options.write(true).create_new(true);
         #[cfg(unix)]
         options.mode(0o600);
-        let file = options.open(&path).await?;
+        let file = options.open(&path).await?.into_std().await;
+        file.lock()?;
+        let lock = file.try_clone()?;
+        let file = Some(File::from_std(file));
         let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
         // The one character that browsers encode and people use: multipart/form-data in the HTML standard.
         let name = name.replace("%22", "\"");
         let name = Text::new(&name.chars().take(200).collect::<String>()).to_string();
-        Ok(Self { path, name, size: 0, file: Some(file), keep: false })
+        let content = digest::Context::new(&digest::SHA256);
+        Ok(Self { path, name, size: 0, file, lock, content, keep: false })
     }
 
     /// Adds what came.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.size += bytes.len() as u64;
+        self.content.update(bytes);
         match &mut self.file {
             Some(file) => file.write_all(bytes).await,
             None => Err(std::io::Error::other("the upload is complete already")),
@@ -54,9 +69,22 @@ impl Receiving {
         Ok(Upload { path: self.path.clone(), name: self.name.clone(), size: self.size })
     }
 
+    /// Where it lies, as the input names it, and the SHA-256 of what came so far, by which two
+    /// uploads are the same.
+    pub(super) fn content(&self) -> (&Path, String) {
+        (&self.path, URL_SAFE_NO_PAD.encode(self.content.clone().finish()))
+    }
+
+    /// Its name in the folder.
+    pub(super) fn stored_name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// The operation that it is for has been started.
     pub(super) fn keep(mut self) {
         self.keep = true;
+        // Closing it would do, but a copy of it may be on its way through a blocking thread.
+        let _ = self.lock.unlock();
     }
 }
 
