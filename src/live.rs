@@ -5,10 +5,12 @@ mod follow;
 mod housekeeping;
 mod streams;
 mod subscribe;
+mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
 pub use streams::StreamPlace;
 pub use subscribe::{OpenError, Opened};
+pub use upload::Receiving;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,6 +103,8 @@ pub(crate) struct Sent {
     pub(crate) submission: Option<Submission>,
     /// The names of the uploaded files that the input reads.
     pub(crate) uploads: Vec<String>,
+    /// Whether this process runs it at once.
+    pub(crate) claimed: bool,
 }
 
 /// An operation's record and its page as it is now.
@@ -143,6 +147,36 @@ impl LiveOps {
         Ok(self.submit(viewer, kind, input, Sent::default()).await?.0)
     }
 
+    /// Runs an operation in this process at once, never through the queue, so that no other process
+    /// takes it; it is durable when this returns. `files` are the uploads that its input names.
+    ///
+    /// # Errors
+    /// [`NotStarted`] says why; nothing was started then.
+    pub async fn run(
+        &self,
+        viewer: &Viewer,
+        kind: &str,
+        input: Value,
+        files: Vec<Receiving>,
+    ) -> Result<OperationId, NotStarted> {
+        let uploads = files.iter().map(Receiving::stored_name).collect();
+        let sent = Sent { uploads, claimed: true, ..Sent::default() };
+        let (id, _) = self.submit(viewer, kind, input, sent).await?;
+        files.into_iter().for_each(Receiving::keep);
+        if let Some(record) = self.0.store.record(id).await? {
+            self.0.runner.run(record).await;
+        }
+        Ok(id)
+    }
+
+    /// A file that is to become an upload here; `name` is what people call it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn receive(&self, name: &str) -> std::io::Result<Receiving> {
+        Receiving::create(&self.0.uploads, name).await
+    }
+
     /// Starts what a form sent, unless the same submission did already; whether it is new.
     pub(crate) async fn submit(
         &self,
@@ -163,6 +197,7 @@ impl LiveOps {
             previous: None,
             submission: sent.submission,
             uploads: sent.uploads,
+            claimed: sent.claimed,
         };
         let created = self.0.store.create(new, Timestamp::now()).await?;
         if created != id {
@@ -268,8 +303,12 @@ impl LiveOps {
         self.0.streams.sessions()
     }
 
-    /// Up to `limit` lines of an attempt's log from `from_seq` on; none at its end.
-    pub(crate) async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
+    /// The stored lines of an attempt's log from number `from_seq` on, the first 2,000 of them; none
+    /// at its end.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
         const LINES: u32 = 2000;
         self.0.store.log(id, attempt, from_seq, LINES).await
     }

@@ -107,7 +107,7 @@ pub struct RecordPage {
 /// callers pass the owner's id where ownership counts.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Puts an operation into the queue and returns its id; or returns the id of the one that the
+    /// Puts an operation into the queue, or gives it to this process at once, and returns its id; or returns the id of the one that the
     /// same owner started of the same kind by the same submission, and does nothing more.
     async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId>;
 

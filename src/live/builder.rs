@@ -31,6 +31,7 @@ pub struct LiveOpsBuilder {
     workers: Option<usize>,
     streams_per_user: Option<usize>,
     retention: Option<Duration>,
+    foreground: bool,
 }
 
 /// Why a [`LiveOps`] could not start.
@@ -139,6 +140,13 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// Leaves the queue alone: only what [`LiveOps::run`] starts is run here, and what that hands
+    /// over to. For a command in a terminal beside the server.
+    pub fn foreground(mut self) -> Self {
+        self.foreground = true;
+        self
+    }
+
     /// Marks what dead processes left, and begins to run what waits. To be called within a tokio
     /// runtime; runs get one of their own.
     ///
@@ -168,6 +176,7 @@ impl LiveOpsBuilder {
             Arc::clone(&hub),
             registry.clone(),
             workers,
+            self.foreground,
             log_tail,
             runtime.handle().clone(),
             Arc::clone(&changed),

@@ -124,6 +124,7 @@ impl Next {
             previous: Some(previous),
             submission: None,
             uploads: Vec::new(),
+            claimed: false,
         }
     }
 }

@@ -144,6 +144,8 @@ pub struct NewOperation {
     pub submission: Option<Submission>,
     /// The names of the uploaded files that it reads: they are kept for as long as it is.
     pub uploads: Vec<String>,
+    /// Whether the process that creates it runs it at once, so that it never stands in the queue.
+    pub claimed: bool,
 }
 
 /// The durable row of one operation.

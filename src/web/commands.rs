@@ -14,9 +14,8 @@ use super::error::Refusal;
 use super::identify::is_scripted;
 use super::pages::{self, FormPage};
 use super::segment::Segment;
-use super::upload::Receiving;
 use crate::access::Viewer;
-use crate::live::{NotStarted, Sent};
+use crate::live::{NotStarted, Receiving, Sent};
 use crate::operation::{OperationId, Submission, read_form};
 
 /// The hidden field of a form whose key makes a second post of it do nothing.
@@ -54,6 +53,7 @@ pub(super) async fn start(
             .filter(|key| !key.is_empty())
             .map(|key| Submission::new(key, &by_content(&input, &files))),
         uploads: files.iter().map(Receiving::stored_name).collect(),
+        claimed: false,
     };
     let (live, owner, name) = (app.live.clone(), viewer.clone(), kind.name.clone());
     // A task of its own: a client that goes away now must not take the files of what is committed.

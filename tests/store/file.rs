@@ -26,6 +26,7 @@ fn new(title: &str) -> NewOperation {
         previous: None,
         submission: None,
         uploads: Vec::new(),
+        claimed: false,
     }
 }
 

@@ -24,6 +24,7 @@ fn new(kind: &str) -> NewOperation {
         previous: None,
         submission: None,
         uploads: Vec::new(),
+        claimed: false,
     }
 }
 

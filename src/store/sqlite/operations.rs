@@ -1,12 +1,15 @@
 //! Operations and their queue.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
 use super::rows::{self, RECORD, micros, record, signed, to_json, unsigned};
-use super::{Sqlite, log, worker};
+use super::worker::{self, Worker};
+use super::{Sqlite, log};
 use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
 use crate::store::{CancelAnswer, Finish, Lease, RecordPage, Removed, Store, StoreError, StoreResult};
@@ -14,11 +17,12 @@ use crate::store::{CancelAnswer, Finish, Lease, RecordPage, Removed, Store, Stor
 #[async_trait]
 impl Store for Sqlite {
     async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
+        let worker = Arc::clone(&self.0.worker);
         let create = move |connection: &Connection| {
             if let Some(earlier) = submitted(connection, &new)? {
                 return Ok(earlier);
             }
-            insert(connection, &new, now)?;
+            insert(connection, &worker, &new, now)?;
             Ok(new.id)
         };
         self.0.writer.write(create).await
@@ -90,7 +94,7 @@ impl Store for Sqlite {
         if !waits.await? {
             return Ok(None);
         }
-        let worker = std::sync::Arc::clone(&self.0.worker);
+        let worker = Arc::clone(&self.0.worker);
         let claim = move |connection: &Connection| {
             worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
             let sql = format!(
@@ -132,6 +136,7 @@ impl Store for Sqlite {
         let chunks = log::chunks(lines);
         let page = to_json(&projection).map_err(Fault::of_write)?;
         let ending_text = to_json(&ending).map_err(Fault::of_write)?;
+        let worker = Arc::clone(&self.0.worker);
         let end = move |connection: &Connection| {
             let sql = "UPDATE liveops_operations
                        SET state = ?3, ending = ?4, detail = ?5, finished = ?6, worker = NULL
@@ -149,7 +154,7 @@ impl Store for Sqlite {
             }
             log::insert(connection, lease, &chunks)?;
             replace_projection(connection, lease.operation, &page)?;
-            next.map_or(Ok(()), |next| insert(connection, &next, at))
+            next.map_or(Ok(()), |next| insert(connection, &worker, &next, at))
         };
         self.0.writer.write(end).await
     }
@@ -257,10 +262,17 @@ impl Store for Sqlite {
     }
 }
 
-fn insert(connection: &Connection, new: &NewOperation, now: Timestamp) -> Result<(), Fault> {
+fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Timestamp) -> Result<(), Fault> {
+    let (state, claim, worker, started) = if new.claimed {
+        worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
+        (State::Running, 1, Some(worker.id()), Some(micros(now)))
+    } else {
+        (State::Waiting, 0, None, None)
+    };
     let sql = "INSERT INTO liveops_operations
-                   (id, kind, owner, title, input, previous, submission, state, attempt, claim, created, queued)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', 1, 0, ?8, ?8)";
+                   (id, kind, owner, title, input, previous, submission, created, queued,
+                    state, attempt, claim, worker, started)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, 1, ?10, ?11, ?12)";
     connection.prepare_cached(sql)?.execute(params![
         new.id.to_string(),
         new.kind,
@@ -269,7 +281,11 @@ fn insert(connection: &Connection, new: &NewOperation, now: Timestamp) -> Result
         rows::input(&new.input),
         new.previous.map(|id| id.to_string()),
         new.submission.as_ref().map(Submission::as_bytes),
-        micros(now)
+        micros(now),
+        state.as_str(),
+        claim,
+        worker,
+        started
     ])?;
     let sql = "INSERT INTO liveops_uploads (name, operation) VALUES (?1, ?2)";
     for name in &new.uploads {

@@ -17,7 +17,7 @@ use crate::operation::Upload;
 use crate::progress::Text;
 
 /// A file that is being received. Unless it is kept, it is removed when this is dropped.
-pub(super) struct Receiving {
+pub struct Receiving {
     path: PathBuf,
     name: String,
     size: u64,
@@ -28,10 +28,22 @@ pub(super) struct Receiving {
     keep: bool,
 }
 
+impl std::fmt::Debug for Receiving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiving")
+            .field("path", &self.path)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Receiving {
     /// Opens a new file of a random name in `folder`, which is made when it is missing. `name` is
     /// what the browser calls it: text for people, no path.
-    pub(super) async fn create(folder: &Path, name: &str) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub async fn create(folder: &Path, name: &str) -> std::io::Result<Self> {
         fs::create_dir_all(folder).await?;
         let path = std::path::absolute(folder.join(random_text()))?;
         let mut options = OpenOptions::new();
@@ -51,7 +63,10 @@ impl Receiving {
     }
 
     /// Adds what came.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.size += bytes.len() as u64;
         self.content.update(bytes);
         match &mut self.file {
@@ -61,7 +76,10 @@ impl Receiving {
     }
 
     /// Makes what came durable, since the operation that reads it will be.
-    pub(super) async fn complete(&mut self) -> std::io::Result<Upload> {
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub async fn complete(&mut self) -> std::io::Result<Upload> {
         if let Some(mut file) = self.file.take() {
             file.flush().await?;
             file.sync_all().await?;
@@ -71,17 +89,17 @@ impl Receiving {
 
     /// Where it lies, as the input names it, and the SHA-256 of what came so far, by which two
     /// uploads are the same.
-    pub(super) fn content(&self) -> (&Path, String) {
+    pub(crate) fn content(&self) -> (&Path, String) {
         (&self.path, URL_SAFE_NO_PAD.encode(self.content.clone().finish()))
     }
 
     /// Its name in the folder.
-    pub(super) fn stored_name(&self) -> String {
+    pub(crate) fn stored_name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The operation that it is for has been started.
-    pub(super) fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.keep = true;
         // Closing it would do, but a copy of it may be on its way through a blocking thread.
         let _ = self.lock.unlock();
