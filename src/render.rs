@@ -4,6 +4,7 @@ mod addresses;
 mod filters;
 
 pub use addresses::Addresses;
+pub use filters::duration;
 
 use std::borrow::Cow;
 use std::sync::Arc;

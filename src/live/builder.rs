@@ -11,7 +11,7 @@ use super::{Inner, LiveOps, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
 use crate::render::{Addresses, Renderer};
-use crate::runner::{Runner, epoch};
+use crate::runner::{Runner, Work, epoch};
 use crate::store::{Store, StoreError};
 use crate::stream::Hub;
 
@@ -175,8 +175,7 @@ impl LiveOpsBuilder {
             Arc::clone(&store),
             Arc::clone(&hub),
             registry.clone(),
-            workers,
-            self.foreground,
+            Work { at_once: workers, foreground: self.foreground },
             log_tail,
             runtime.handle().clone(),
             Arc::clone(&changed),
