@@ -19,3 +19,4 @@ mod screenshots;
 mod settings;
 mod start;
 mod stream;
+mod users;
