@@ -2,12 +2,15 @@
 
 mod builder;
 mod follow;
+mod housekeeping;
 mod streams;
 mod subscribe;
+mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
 pub use streams::StreamPlace;
 pub use subscribe::{OpenError, Opened};
+pub use upload::Receiving;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +21,9 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
-use crate::operation::{Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State};
+use crate::operation::{
+    Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State, Submission,
+};
 use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
@@ -48,12 +53,15 @@ struct Inner {
     token_ttl: Duration,
     log_tail: usize,
     uploads: PathBuf,
+    /// How long what is over is kept; for ever, without it.
+    retention: Option<Duration>,
     max_upload_bytes: u64,
     /// The epoch of pages of operations that wait: their versions are this process's own.
     waiting_epoch: u64,
     changed: Arc<Notify>,
     streams: Arc<OpenStreams>,
     follower: tokio::task::AbortHandle,
+    housekeeper: tokio::task::AbortHandle,
     /// Where runs live. Dropped without waiting: a run that hangs must not hold the process.
     runtime: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -67,6 +75,7 @@ impl std::fmt::Debug for LiveOps {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.follower.abort();
+        self.housekeeper.abort();
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.shutdown_background();
         }
@@ -85,6 +94,17 @@ pub enum NotStarted {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a form sent beside the input.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// Its key and input, where it had a key.
+    pub(crate) submission: Option<Submission>,
+    /// The names of the uploaded files that the input reads.
+    pub(crate) uploads: Vec<String>,
+    /// Whether this process runs it at once.
+    pub(crate) claimed: bool,
 }
 
 /// An operation's record and its page as it is now.
@@ -124,6 +144,47 @@ impl LiveOps {
         kind: &str,
         input: Value,
     ) -> Result<OperationId, NotStarted> {
+        Ok(self.submit(viewer, kind, input, Sent::default()).await?.0)
+    }
+
+    /// Runs an operation in this process at once, never through the queue, so that no other process
+    /// takes it; it is durable when this returns. `files` are the uploads that its input names.
+    ///
+    /// # Errors
+    /// [`NotStarted`] says why; nothing was started then.
+    pub async fn run(
+        &self,
+        viewer: &Viewer,
+        kind: &str,
+        input: Value,
+        files: Vec<Receiving>,
+    ) -> Result<OperationId, NotStarted> {
+        let uploads = files.iter().map(Receiving::stored_name).collect();
+        let sent = Sent { uploads, claimed: true, ..Sent::default() };
+        let (id, _) = self.submit(viewer, kind, input, sent).await?;
+        files.into_iter().for_each(Receiving::keep);
+        if let Some(record) = self.0.store.record(id).await? {
+            self.0.runner.run(record).await;
+        }
+        Ok(id)
+    }
+
+    /// A file that is to become an upload here; `name` is what people call it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn receive(&self, name: &str) -> std::io::Result<Receiving> {
+        Receiving::create(&self.0.uploads, name).await
+    }
+
+    /// Starts what a form sent, unless the same submission did already; whether it is new.
+    pub(crate) async fn submit(
+        &self,
+        viewer: &Viewer,
+        kind: &str,
+        input: Value,
+        sent: Sent,
+    ) -> Result<(OperationId, bool), NotStarted> {
         let kind = self.0.registry.get(kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
         let title = kind.label(&input)?;
         let id = OperationId::new();
@@ -134,11 +195,18 @@ impl LiveOps {
             title,
             input,
             previous: None,
+            submission: sent.submission,
+            uploads: sent.uploads,
+            claimed: sent.claimed,
         };
-        self.0.store.create(new, Timestamp::now()).await?;
+        let created = self.0.store.create(new, Timestamp::now()).await?;
+        if created != id {
+            tracing::info!(operation = %created, kind = kind.name, user = viewer.id, "sent again, so not started again");
+            return Ok((created, false));
+        }
         tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
         self.0.runner.queued();
-        Ok(id)
+        Ok((id, true))
     }
 
     /// The viewer's operation as it is now; none when it is not theirs or not there.
@@ -235,8 +303,12 @@ impl LiveOps {
         self.0.streams.sessions()
     }
 
-    /// Up to `limit` lines of an attempt's log from `from_seq` on; none at its end.
-    pub(crate) async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
+    /// The stored lines of an attempt's log from number `from_seq` on, the first 2,000 of them; none
+    /// at its end.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
         const LINES: u32 = 2000;
         self.0.store.log(id, attempt, from_seq, LINES).await
     }

@@ -4,11 +4,13 @@ mod form;
 mod outcome;
 mod record;
 mod registry;
+mod submission;
 
 pub use form::{Field, FieldError, FieldKind, Submitted, Upload, read_form};
 pub use outcome::{Ending, Error, Next, Outcome, Result, is_local_path};
 pub use record::{NewOperation, ParseIdError, Record, State};
 pub use registry::{Kind, Registry, RegistryError};
+pub use submission::Submission;
 
 pub use record::OperationId;
 

@@ -81,6 +81,15 @@ pub enum CancelAnswer {
     Nothing,
 }
 
+/// Operations that were removed because of their age.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many there were.
+    pub operations: u32,
+    /// The names of the uploaded files that were theirs, and now are nobody's.
+    pub uploads: Vec<String>,
+}
+
 /// One page of a user's operations.
 #[derive(Debug, Clone)]
 pub struct RecordPage {
@@ -98,8 +107,9 @@ pub struct RecordPage {
 /// callers pass the owner's id where ownership counts.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Puts an operation into the queue.
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<()>;
+    /// Puts an operation into the queue, or gives it to this process at once, and returns its id; or returns the id of the one that the
+    /// same owner started of the same kind by the same submission, and does nothing more.
+    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId>;
 
     /// The operation's record.
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>>;
@@ -132,6 +142,12 @@ pub trait Store: Send + Sync + 'static {
     /// Puts a finished operation into the queue again as its next attempt; false when it is not
     /// over.
     async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool>;
+
+    /// Removes up to `limit` operations that ended before `before`, with their logs and pages.
+    async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed>;
+
+    /// Those of these uploaded files, by name, that an operation needs.
+    async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>>;
 
     /// The runs of this process that were asked to stop, by whatever process.
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>>;

@@ -18,7 +18,6 @@ mod session;
 mod standing;
 mod stream;
 mod throttle;
-mod upload;
 
 pub use identify::{Identify, IdentifyError};
 pub use session::Sessions;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::streams::OpenStreams;
-use super::{Inner, LiveOps, follow};
+use super::{Inner, LiveOps, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
 use crate::render::{Addresses, Renderer};
@@ -30,6 +30,8 @@ pub struct LiveOpsBuilder {
     log_tail: Option<usize>,
     workers: Option<usize>,
     streams_per_user: Option<usize>,
+    retention: Option<Duration>,
+    foreground: bool,
 }
 
 /// Why a [`LiveOps`] could not start.
@@ -125,9 +127,23 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// Removes operations that ended longer ago, with their logs and uploads; without it they are
+    /// kept for ever.
+    pub fn retention(mut self, age: Duration) -> Self {
+        self.retention = Some(age);
+        self
+    }
+
     /// Streams that one user may have open at once in this process; 100 by default.
     pub fn streams_per_user(mut self, streams: usize) -> Self {
         self.streams_per_user = Some(streams);
+        self
+    }
+
+    /// Leaves the queue alone: only what [`LiveOps::run`] starts is run here, and what that hands
+    /// over to. For a command in a terminal beside the server.
+    pub fn foreground(mut self) -> Self {
+        self.foreground = true;
         self
     }
 
@@ -160,6 +176,7 @@ impl LiveOpsBuilder {
             Arc::clone(&hub),
             registry.clone(),
             workers,
+            self.foreground,
             log_tail,
             runtime.handle().clone(),
             Arc::clone(&changed),
@@ -167,6 +184,8 @@ impl LiveOpsBuilder {
         runner.recover().await?;
         let live = LiveOps(Arc::new_cyclic(|inner| Inner {
             follower: tokio::spawn(follow::follow(inner.clone(), Arc::clone(&changed))).abort_handle(),
+            housekeeper: tokio::spawn(housekeeping::keep_house(inner.clone())).abort_handle(),
+            retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,
             store,

@@ -13,10 +13,11 @@ use minijinja::value::{Serde, Value};
 
 use super::App;
 use super::body::Posted;
+use super::commands::SUBMISSION;
 use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
-use crate::access::Viewer;
+use crate::access::{Viewer, random_text};
 use crate::live::Snapshot;
 use crate::operation::{FieldError, FieldKind, Kind, OperationId};
 use crate::progress::Level;
@@ -83,6 +84,8 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
     let context = context! {
         kind => about(app, page.kind),
         action => app.live.renderer().addresses().new_operation(&page.kind.name),
+        // A form that is shown again is the same one.
+        submission => page.values.and_then(|posted| posted.text(SUBMISSION)).map_or_else(random_text, str::to_owned),
         multipart => multipart,
         fields => fields,
         error => page.general.as_deref(),
