@@ -95,7 +95,9 @@ impl Refusal {
         match self {
             Self::Unavailable => Some(60),
             Self::TooManyStreams => Some(10),
-            Self::TooManyTries(wait) => Some(wait.as_secs() + 1),
+            Self::TooManyTries(wait) => {
+                Some(wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(600))
+            }
             _ => None,
         }
     }
