@@ -163,17 +163,14 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
     };
     let viewer = response.extensions().get::<Viewer>().cloned();
     let at = app.live.renderer().addresses();
-    let page = app.live.renderer().page(
-        "error.html",
-        context! {
-            status => status.as_u16(),
-            title => title,
-            message => message,
-            links => onward.map(|label| [context! { url => at.operations(), label }]),
-            outside => outside,
-            ..layout(&app, viewer.as_ref(), "")
-        },
-    );
+    let page = app.live.renderer().error_page(context! {
+        status => status.as_u16(),
+        title => title,
+        message => message,
+        links => onward.map(|label| [context! { url => at.operations(), label }]),
+        outside => outside,
+        ..layout(&app, viewer.as_ref(), "")
+    });
     let Ok(page) = page else { return response };
     // The refusal's own headers, such as Allow and Retry-After, stay.
     let (mut parts, _) = response.into_parts();

@@ -23,5 +23,6 @@ mod settings;
 mod start;
 mod stream;
 mod submission;
+mod templates;
 mod throttle;
 mod users;
