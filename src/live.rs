@@ -2,12 +2,14 @@
 
 mod builder;
 mod follow;
+mod lists;
 mod streams;
 mod subscribe;
 
 pub use builder::{LiveOpsBuilder, StartError};
+pub use lists::RowPage;
 pub use streams::StreamPlace;
-pub use subscribe::{OpenError, Opened};
+pub use subscribe::{OpenError, Opened, Reader};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +55,9 @@ struct Inner {
     waiting_epoch: u64,
     changed: Arc<Notify>,
     streams: Arc<OpenStreams>,
+    lists: Arc<lists::Lists>,
     follower: tokio::task::AbortHandle,
+    list_keeper: tokio::task::AbortHandle,
     /// Where runs live. Dropped without waiting: a run that hangs must not hold the process.
     runtime: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -67,6 +71,7 @@ impl std::fmt::Debug for LiveOps {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.follower.abort();
+        self.list_keeper.abort();
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.shutdown_background();
         }
@@ -138,6 +143,7 @@ impl LiveOps {
         self.0.store.create(new, Timestamp::now()).await?;
         tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
         self.0.runner.queued();
+        self.0.lists.touch(&viewer.id, id);
         Ok(id)
     }
 
@@ -186,6 +192,7 @@ impl LiveOps {
             CancelAnswer::Cancelled => self.0.changed.notify_one(),
             CancelAnswer::Nothing => {}
         }
+        self.0.lists.touch(&viewer.id, id);
         Ok(true)
     }
 
@@ -202,6 +209,7 @@ impl LiveOps {
         let restarted = self.0.store.restart(id, Timestamp::now()).await?;
         if restarted {
             self.0.runner.queued();
+            self.0.lists.touch(&viewer.id, id);
         }
         Ok(Some(restarted))
     }
@@ -209,10 +217,19 @@ impl LiveOps {
     /// A token with which `user` may open the stream of `operation` for the next while. Whoever
     /// calls it vouches for the user: pages make it for the viewer whom they show the operation.
     pub fn subscription_token(&self, user: &str, operation: OperationId) -> Token {
+        self.token(user, Channel::Operation(operation))
+    }
+
+    /// A token with which `user` may open the stream of their own list for the next while.
+    pub fn list_token(&self, user: &str) -> Token {
+        self.token(user, Channel::User(user.to_owned()))
+    }
+
+    fn token(&self, user: &str, channel: Channel) -> Token {
         let ttl = i64::try_from(self.0.token_ttl.as_secs()).unwrap_or(i64::MAX);
         self.0.keys.sign(&Grant {
             user: user.to_owned(),
-            channels: vec![Channel::Operation(operation)],
+            channels: vec![channel],
             expires: Timestamp::now().as_second().saturating_add(ttl),
         })
     }

@@ -11,7 +11,9 @@ use liveops::access::Viewer;
 use liveops::live::Snapshot;
 use liveops::operation::{NewOperation, Record, State};
 use liveops::projection::{Line, Projection};
-use liveops::store::{CancelAnswer, Finish, Lease, RecordPage, Sqlite, Store, StoreError, StoreResult};
+use liveops::store::{
+    CancelAnswer, Finish, Glances, Lease, RecordPage, Sqlite, Store, StoreError, StoreResult,
+};
 use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -57,6 +59,18 @@ impl Store for Faulty {
     async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage> {
         self.store.list(owner, page, per_page).await
     }
+    async fn version(&self) -> StoreResult<i64> {
+        self.store.version().await
+    }
+
+    async fn glance(&self, owners: &[String], per_page: u32, ids: &[OperationId]) -> StoreResult<Glances> {
+        self.store.glance(owners, per_page, ids).await
+    }
+
+    async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+        self.store.records(ids).await
+    }
+
     async fn before(&self, id: OperationId) -> StoreResult<u64> {
         self.store.before(id).await
     }

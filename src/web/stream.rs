@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use super::error::Refusal;
 use crate::access::Viewer;
-use crate::live::{OpenError, Opened, StreamPlace};
-use crate::stream::{Cursor, Watch};
+use crate::live::{OpenError, Opened, Reader, StreamPlace};
+use crate::stream::Cursor;
 
 /// A quiet stream says so this often; the contract allows 15 s.
 const PING: Duration = Duration::from_secs(12);
@@ -39,7 +39,7 @@ pub(super) async fn open(
     let cursor = header_cursor.or(last_event_id).map_or(Cursor::START, Cursor::parse);
     match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Opened::Stream(watch, place)) => respond(watch, place, app.shutdown.clone()),
+        Ok(Opened::Stream(reader, place)) => respond(reader, place, app.shutdown.clone()),
         Err(OpenError::Refused) => refused(),
         Err(error @ OpenError::ChannelNeeded) => {
             (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
@@ -58,19 +58,19 @@ pub(super) async fn only_get() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response()
 }
 
-fn respond(watch: Watch, place: StreamPlace, shutdown: CancellationToken) -> Response {
+fn respond(reader: Reader, place: StreamPlace, shutdown: CancellationToken) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(events(watch, place, shutdown))).into_response()
+    (headers, Body::from_stream(events(reader, place, shutdown))).into_response()
 }
 
 /// Sends what the reader lacks, and waits; until the ending is sent, the reader is gone or signed
 /// out, or the server stops.
 fn events(
-    mut watch: Watch,
+    mut reader: Reader,
     place: StreamPlace,
     shutdown: CancellationToken,
 ) -> impl tokio_stream::Stream<Item = Result<Bytes, Infallible>> {
@@ -93,7 +93,7 @@ fn events(
                 // The ending first: nothing is sent to somebody who signed out meanwhile.
                 biased;
                 () = &mut over => break,
-                frame = watch.next() => match frame {
+                frame = reader.next() => match frame {
                     Some(frame) => {
                         sent = Instant::now();
                         yield Ok(frame.bytes);

@@ -12,6 +12,7 @@ mod csrf;
 mod hardening;
 mod heavy;
 mod hostile;
+mod list;
 mod log;
 mod pages;
 mod resume;

@@ -132,6 +132,11 @@ impl Server {
         server
     }
 
+    /// A second server on the same database, at an address of its own.
+    pub(crate) async fn another(&self) -> Self {
+        Self::launch("demo", Arc::clone(&self.folder), self.settings.clone(), "127.0.0.1:0", false).await
+    }
+
     /// The folder of the database.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
