@@ -2,14 +2,17 @@
 
 mod builder;
 mod follow;
+mod housekeeping;
 mod lists;
 mod streams;
 mod subscribe;
+mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
 pub use lists::RowPage;
 pub use streams::StreamPlace;
 pub use subscribe::{OpenError, Opened, Reader};
+pub use upload::Receiving;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +23,9 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
-use crate::operation::{Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State};
+use crate::operation::{
+    Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State, Submission,
+};
 use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
@@ -50,6 +55,8 @@ struct Inner {
     token_ttl: Duration,
     log_tail: usize,
     uploads: PathBuf,
+    /// How long what is over is kept; for ever, without it.
+    retention: Option<Duration>,
     max_upload_bytes: u64,
     /// The epoch of pages of operations that wait: their versions are this process's own.
     waiting_epoch: u64,
@@ -58,6 +65,7 @@ struct Inner {
     lists: Arc<lists::Lists>,
     follower: tokio::task::AbortHandle,
     list_keeper: tokio::task::AbortHandle,
+    housekeeper: tokio::task::AbortHandle,
     /// Where runs live. Dropped without waiting: a run that hangs must not hold the process.
     runtime: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -72,6 +80,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.follower.abort();
         self.list_keeper.abort();
+        self.housekeeper.abort();
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.shutdown_background();
         }
@@ -90,6 +99,17 @@ pub enum NotStarted {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a form sent beside the input.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// Its key and input, where it had a key.
+    pub(crate) submission: Option<Submission>,
+    /// The names of the uploaded files that the input reads.
+    pub(crate) uploads: Vec<String>,
+    /// Whether this process runs it at once.
+    pub(crate) claimed: bool,
 }
 
 /// An operation's record and its page as it is now.
@@ -129,6 +149,47 @@ impl LiveOps {
         kind: &str,
         input: Value,
     ) -> Result<OperationId, NotStarted> {
+        Ok(self.submit(viewer, kind, input, Sent::default()).await?.0)
+    }
+
+    /// Runs an operation in this process at once, never through the queue, so that no other process
+    /// takes it; it is durable when this returns. `files` are the uploads that its input names.
+    ///
+    /// # Errors
+    /// [`NotStarted`] says why; nothing was started then.
+    pub async fn run(
+        &self,
+        viewer: &Viewer,
+        kind: &str,
+        input: Value,
+        files: Vec<Receiving>,
+    ) -> Result<OperationId, NotStarted> {
+        let uploads = files.iter().map(Receiving::stored_name).collect();
+        let sent = Sent { uploads, claimed: true, ..Sent::default() };
+        let (id, _) = self.submit(viewer, kind, input, sent).await?;
+        files.into_iter().for_each(Receiving::keep);
+        if let Some(record) = self.0.store.record(id).await? {
+            self.0.runner.run(record).await;
+        }
+        Ok(id)
+    }
+
+    /// A file that is to become an upload here; `name` is what people call it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn receive(&self, name: &str) -> std::io::Result<Receiving> {
+        Receiving::create(&self.0.uploads, name).await
+    }
+
+    /// Starts what a form sent, unless the same submission did already; whether it is new.
+    pub(crate) async fn submit(
+        &self,
+        viewer: &Viewer,
+        kind: &str,
+        input: Value,
+        sent: Sent,
+    ) -> Result<(OperationId, bool), NotStarted> {
         let kind = self.0.registry.get(kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
         let title = kind.label(&input)?;
         let id = OperationId::new();
@@ -139,12 +200,19 @@ impl LiveOps {
             title,
             input,
             previous: None,
+            submission: sent.submission,
+            uploads: sent.uploads,
+            claimed: sent.claimed,
         };
-        self.0.store.create(new, Timestamp::now()).await?;
+        let created = self.0.store.create(new, Timestamp::now()).await?;
+        if created != id {
+            tracing::info!(operation = %created, kind = kind.name, user = viewer.id, "sent again, so not started again");
+            return Ok((created, false));
+        }
         tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
         self.0.runner.queued();
         self.0.lists.touch(&viewer.id, id);
-        Ok(id)
+        Ok((id, true))
     }
 
     /// The viewer's operation as it is now; none when it is not theirs or not there.
@@ -197,14 +265,16 @@ impl LiveOps {
     }
 
     /// Puts the viewer's finished operation into the queue again; `Some(false)` when it is not over
-    /// or of a kind that is gone, `None` when it is not theirs or not there.
+    /// or of a kind that is gone, `None` when it is not theirs or not there, or its kind is not for
+    /// them any more.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn restart(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<bool>> {
         let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
-        if self.0.registry.get(&record.kind).is_none() {
-            return Ok(Some(false));
+        let Some(kind) = self.0.registry.get(&record.kind) else { return Ok(Some(false)) };
+        if !viewer.passes(kind.group.as_deref()) {
+            return Ok(None);
         }
         let restarted = self.0.store.restart(id, Timestamp::now()).await?;
         if restarted {
@@ -239,8 +309,23 @@ impl LiveOps {
         self.0.streams.end(session);
     }
 
-    /// Up to `limit` lines of an attempt's log from `from_seq` on; none at its end.
-    pub(crate) async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
+    /// Ends the streams that a user has open in this process: to be called when they are removed,
+    /// say, or may not see operations any more.
+    pub fn end_streams_of_user(&self, user: &str) {
+        self.0.streams.end_of_user(user);
+    }
+
+    /// The sessions that have streams open in this process.
+    pub(crate) fn streaming_sessions(&self) -> Vec<String> {
+        self.0.streams.sessions()
+    }
+
+    /// The stored lines of an attempt's log from number `from_seq` on, the first 2,000 of them; none
+    /// at its end.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
         const LINES: u32 = 2000;
         self.0.store.log(id, attempt, from_seq, LINES).await
     }
@@ -263,6 +348,16 @@ impl LiveOps {
     /// The kinds that can be started here.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.0.registry.iter()
+    }
+
+    /// The kinds that the viewer may start.
+    pub fn kinds_for(&self, viewer: &Viewer) -> impl Iterator<Item = &Kind> {
+        self.kinds().filter(|kind| viewer.passes(kind.group.as_deref()))
+    }
+
+    /// The kind of that name, where the viewer may start it.
+    pub fn kind_for(&self, viewer: &Viewer, name: &str) -> Option<&Kind> {
+        self.kind(name).filter(|kind| viewer.passes(kind.group.as_deref()))
     }
 
     /// The kind of that name.

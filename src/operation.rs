@@ -4,11 +4,13 @@ mod form;
 mod outcome;
 mod record;
 mod registry;
+mod submission;
 
 pub use form::{Field, FieldError, FieldKind, Submitted, Upload, read_form};
 pub use outcome::{Ending, Error, Next, Outcome, Result, is_local_path};
 pub use record::{NewOperation, ParseIdError, Record, State};
 pub use registry::{Kind, Registry, RegistryError};
+pub use submission::Submission;
 
 pub use record::OperationId;
 
@@ -46,6 +48,8 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     const TITLE: &'static str = Self::KIND;
     /// One or two sentences for the catalogue and above the form.
     const DESCRIPTION: &'static str = "";
+    /// The group whose members may start it, and superusers; everybody, without one.
+    const GROUP: Option<&'static str> = None;
 
     /// The fields of the kind's form; the submitted values become the input.
     fn fields() -> Vec<Field> {

@@ -50,6 +50,9 @@ struct Inner {
     /// Where runs drive their futures; never the web's runtime, since runs may block.
     runtime: Handle,
     places: Arc<Semaphore>,
+    /// Whether what waits is none of its business: it runs what it is given, and what that hands
+    /// over to.
+    foreground: bool,
     /// Something waits.
     queued: Notify,
     /// The state of some operation changed in the store.
@@ -76,6 +79,7 @@ impl Runner {
         hub: Arc<Hub>,
         registry: Registry,
         workers: usize,
+        foreground: bool,
         log_tail: usize,
         runtime: Handle,
         changed: Arc<Notify>,
@@ -87,6 +91,7 @@ impl Runner {
             log_tail,
             runtime,
             places: Arc::new(Semaphore::new(workers)),
+            foreground,
             queued: Notify::new(),
             changed,
             runs: Mutex::default(),
@@ -102,9 +107,16 @@ impl Runner {
         let claiming = Arc::clone(inner);
         inner.runtime.spawn(async move {
             let _last = claiming.claimed.clone().drop_guard();
-            claiming.claim_loop().await;
+            if !claiming.foreground {
+                claiming.claim_loop().await;
+            }
         });
         inner.runtime.spawn(Arc::clone(inner).sweep_loop());
+    }
+
+    /// Runs what was created for this process.
+    pub(crate) async fn run(&self, record: Record) {
+        self.0.run(record).await;
     }
 
     /// Something waits in the queue.
@@ -186,6 +198,14 @@ impl Inner {
         }
     }
 
+    /// Runs a claimed operation as soon as there is a place.
+    async fn run(self: &Arc<Self>, record: Record) {
+        if let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
+            self.begin(record, place);
+            self.changed.notify_one();
+        }
+    }
+
     /// Gives a claimed operation its thread.
     fn begin(self: &Arc<Self>, record: Record, place: OwnedSemaphorePermit) {
         let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
@@ -232,13 +252,16 @@ impl Inner {
 
     /// Commits the ending and then shows it. While the store cannot take it, the page says so from
     /// memory and the commit is tried again.
-    async fn end(&self, run: &Arc<Run>, conclusion: Conclusion) {
+    async fn end(self: &Arc<Self>, run: &Arc<Run>, conclusion: Conclusion) {
         if !run.close().await {
             return;
         }
         let Conclusion { mut ending, detail, mut next } = conclusion;
         if let Some(detail) = &detail {
             tracing::error!(operation = %run.lease().operation, detail, "failed");
+        }
+        if let Some(next) = &mut next {
+            next.claimed = self.foreground;
         }
         let (id, at) = (run.lease().operation, Timestamp::now());
         let (mut lines, _) = run.take_unsaved();
@@ -279,6 +302,18 @@ impl Inner {
                         () = tokio::time::sleep(RETRY) => {}
                         () = self.stopping.cancelled() => break,
                     }
+                }
+            }
+        }
+        if let Some(next) = next.filter(|next| next.claimed) {
+            match self.store.record(next.id).await {
+                Ok(Some(record)) => {
+                    let inner = Arc::clone(self);
+                    self.runtime.spawn(async move { inner.run(record).await });
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(operation = %next.id, %error, "the next operation could not be run")
                 }
             }
         }

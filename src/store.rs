@@ -81,6 +81,15 @@ pub enum CancelAnswer {
     Nothing,
 }
 
+/// Operations that were removed because of their age.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many there were.
+    pub operations: u32,
+    /// The names of the uploaded files that were theirs, and now are nobody's.
+    pub uploads: Vec<String>,
+}
+
 /// One page of a user's operations.
 #[derive(Debug, Clone)]
 pub struct RecordPage {
@@ -127,8 +136,9 @@ pub struct Glances {
 /// callers pass the owner's id where ownership counts.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Puts an operation into the queue.
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<()>;
+    /// Puts an operation into the queue, or gives it to this process at once, and returns its id; or returns the id of the one that the
+    /// same owner started of the same kind by the same submission, and does nothing more.
+    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId>;
 
     /// The operation's record.
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>>;
@@ -172,6 +182,12 @@ pub trait Store: Send + Sync + 'static {
     /// over.
     async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool>;
 
+    /// Removes up to `limit` operations that ended before `before`, with their logs and pages.
+    async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed>;
+
+    /// Those of these uploaded files, by name, that an operation needs.
+    async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>>;
+
     /// The runs of this process that were asked to stop, by whatever process.
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>>;
 
@@ -203,11 +219,29 @@ pub trait Accounts: Send + Sync + 'static {
     /// The user of that name.
     async fn user_by_name(&self, name: &str) -> StoreResult<Option<User>>;
 
+    /// Every user, by name.
+    async fn users(&self) -> StoreResult<Vec<User>>;
+
+    /// Removes a user with their sessions and links; false when there is none of that name. Their
+    /// operations stay.
+    async fn remove_user(&self, name: &str) -> StoreResult<bool>;
+
+    /// Sets a user's password and ends their sessions and links in the same commit; false when
+    /// there is none of that name.
+    async fn set_password(&self, name: &str, password_hash: String) -> StoreResult<bool>;
+
+    /// Sets the groups that a user belongs to; false when there is none of that name.
+    async fn set_groups(&self, name: &str, groups: Vec<String>) -> StoreResult<bool>;
+
     /// Opens a session until `expires`.
     async fn open_session(&self, session: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()>;
 
     /// The user of a session that is open at `now`.
     async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>>;
+
+    /// Those of these sessions that nobody ended, with their users as they are now. One that
+    /// expired of late is among them: expiry ends no open stream.
+    async fn sessions_left(&self, sessions: Vec<Digest>) -> StoreResult<Vec<(Digest, User)>>;
 
     /// Ends a session.
     async fn close_session(&self, session: Digest) -> StoreResult<()>;
@@ -227,7 +261,7 @@ pub trait Accounts: Send + Sync + 'static {
 }
 
 /// SHA-256 of a secret that is looked up by: whoever reads the database cannot sign in with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {

@@ -3,6 +3,7 @@
 mod assets;
 mod body;
 mod checks;
+mod client;
 mod commands;
 mod csrf;
 mod error;
@@ -14,8 +15,9 @@ mod login;
 mod pages;
 mod segment;
 mod session;
+mod standing;
 mod stream;
-mod upload;
+mod throttle;
 
 pub use identify::{Identify, IdentifyError};
 pub use session::Sessions;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tower_cookies::CookieManagerLayer;
 
@@ -39,6 +42,8 @@ struct App {
     identify: Box<dyn Identify>,
     csrf: Csrf,
     assets: Assets,
+    required_group: Option<String>,
+    trusted_proxies: Vec<IpNet>,
     shutdown: CancellationToken,
 }
 
@@ -47,6 +52,11 @@ struct App {
 pub struct WebOptions {
     /// What users type to get here, where a proxy stands in front: `https://ops.example.com`.
     pub public_url: Option<String>,
+    /// Only its members get in, and superusers; without one everybody who is signed in.
+    pub required_group: Option<String>,
+    /// The addresses whose `X-Forwarded-For` is believed. It tells where sign-ins come from, and
+    /// needs [`ConnectInfo`](axum::extract::ConnectInfo) of a socket address in each request.
+    pub trusted_proxies: Vec<IpNet>,
     /// Ends the open streams when it is cancelled; their readers come back by themselves.
     pub shutdown: CancellationToken,
 }
@@ -61,13 +71,22 @@ pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> R
         .layer(from_fn_with_state(app, error::dress))
 }
 
-/// The whole site of the binary: [`router`] with sign-in and the catalogue.
+/// The whole site of the binary: [`router`] with sign-in and the catalogue. To be called within a
+/// tokio runtime: a task looks after the open streams until the router is dropped.
 pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) -> Router {
     let sessions = Sessions::new(accounts, options.public_url.as_deref());
     let app = App::new(live, Box::new(sessions.clone()), options);
-    let login = login::Login { app: Arc::clone(&app), sessions, checks: checks::PasswordChecks::start() };
+    tokio::spawn(standing::watch(Arc::downgrade(&app), sessions.clone()));
+    let login = login::Login {
+        app: Arc::clone(&app),
+        sessions,
+        checks: checks::PasswordChecks::start(),
+        throttle: Arc::default(),
+    };
     Router::new()
         .route("/", get(pages::catalogue))
+        .layer(from_fn_with_state(Arc::clone(&app), identify::require_group))
+        // Whoever may see nothing may still sign out.
         .route("/logout", post(login::logout).with_state(login.clone()))
         .layer(from_fn_with_state(Arc::clone(&app), identify::require_viewer))
         .with_state(Arc::clone(&app))
@@ -92,6 +111,7 @@ fn operations(app: &Arc<App>) -> Router {
         .route("/operations/{id}/restart", post(commands::restart))
         .route("/operations/{id}/log", get(pages::log))
         .route("/stream", get(stream::open).head(stream::only_get).fallback(stream::only_get))
+        .layer(from_fn_with_state(Arc::clone(app), identify::require_group))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_viewer))
         .with_state(Arc::clone(app))
 }
@@ -103,6 +123,14 @@ fn assets_of(app: &Arc<App>) -> Router {
 impl App {
     fn new(live: LiveOps, identify: Box<dyn Identify>, options: &WebOptions) -> Arc<Self> {
         let csrf = Csrf::new(live.secret(), options.public_url.as_deref());
-        Arc::new(Self { live, identify, csrf, assets: Assets::default(), shutdown: options.shutdown.clone() })
+        Arc::new(Self {
+            live,
+            identify,
+            csrf,
+            assets: Assets::default(),
+            required_group: options.required_group.clone(),
+            trusted_proxies: options.trusted_proxies.clone(),
+            shutdown: options.shutdown.clone(),
+        })
     }
 }

@@ -12,7 +12,7 @@ use liveops::live::Snapshot;
 use liveops::operation::{NewOperation, Record, State};
 use liveops::projection::{Line, Projection};
 use liveops::store::{
-    CancelAnswer, Finish, Glances, Lease, RecordPage, Sqlite, Store, StoreError, StoreResult,
+    CancelAnswer, Finish, Glances, Lease, RecordPage, Removed, Sqlite, Store, StoreError, StoreResult,
 };
 use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
@@ -47,8 +47,14 @@ impl Faulty {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<()> {
+    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
         self.store.create(new, now).await
+    }
+    async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
+        self.store.remove_ended(before, limit).await
+    }
+    async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
+        self.store.uploads_needed(names).await
     }
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>> {
         self.store.record(id).await

@@ -68,8 +68,11 @@ suite! {
     operations::what_was_answered_is_there_after_a_restart,
     operations::only_runs_of_dead_processes_are_orphans,
     operations::one_failing_write_among_many_harms_only_itself,
+    operations::a_submission_starts_once,
+    operations::what_ended_long_ago_is_removed_in_steps,
     accounts::users_are_found_by_their_exact_name,
     accounts::a_session_lasts_until_it_expires_or_is_closed,
     accounts::a_login_link_signs_in_once,
     accounts::a_login_link_used_by_two_signs_in_one,
+    accounts::what_is_changed_of_a_user_ends_what_it_must,
 }

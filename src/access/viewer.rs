@@ -15,6 +15,13 @@ pub struct Viewer {
     pub session: String,
 }
 
+impl Viewer {
+    /// Whether what `group` may do is theirs too: members and superusers; everybody, without one.
+    pub fn passes(&self, group: Option<&str>) -> bool {
+        group.is_none_or(|group| self.superuser || self.groups.iter().any(|own| own == group))
+    }
+}
+
 impl std::fmt::Debug for Viewer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Viewer").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()

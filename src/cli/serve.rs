@@ -26,7 +26,12 @@ pub(super) fn builder(settings: &Settings, store: Sqlite, secret: SecretKey) -> 
         .max_upload_bytes(settings.max_upload_bytes)
         .token_ttl(settings.token_ttl)
         .throttle_hz(settings.throttle_hz)
-        .log_tail(settings.log_tail);
+        .log_tail(settings.log_tail)
+        .streams_per_user(settings.streams_per_user);
+    let builder = match settings.retention {
+        Some(age) => builder.retention(age),
+        None => builder,
+    };
     match settings.workers {
         Some(workers) => builder.workers(workers),
         None => builder,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::lists::{Lists, keep};
-use super::{Inner, LiveOps, follow};
+use super::streams::OpenStreams;
+use super::{Inner, LiveOps, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
 use crate::render::{Addresses, Renderer};
@@ -29,6 +30,9 @@ pub struct LiveOpsBuilder {
     throttle_hz: Option<f64>,
     log_tail: Option<usize>,
     workers: Option<usize>,
+    streams_per_user: Option<usize>,
+    retention: Option<Duration>,
+    foreground: bool,
 }
 
 /// Why a [`LiveOps`] could not start.
@@ -124,6 +128,26 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// Removes operations that ended longer ago, with their logs and uploads; without it they are
+    /// kept for ever.
+    pub fn retention(mut self, age: Duration) -> Self {
+        self.retention = Some(age);
+        self
+    }
+
+    /// Streams that one user may have open at once in this process; 100 by default.
+    pub fn streams_per_user(mut self, streams: usize) -> Self {
+        self.streams_per_user = Some(streams);
+        self
+    }
+
+    /// Leaves the queue alone: only what [`LiveOps::run`] starts is run here, and what that hands
+    /// over to. For a command in a terminal beside the server.
+    pub fn foreground(mut self) -> Self {
+        self.foreground = true;
+        self
+    }
+
     /// Marks what dead processes left, and begins to run what waits. To be called within a tokio
     /// runtime; runs get one of their own.
     ///
@@ -153,6 +177,7 @@ impl LiveOpsBuilder {
             Arc::clone(&hub),
             registry.clone(),
             workers,
+            self.foreground,
             log_tail,
             runtime.handle().clone(),
             Arc::clone(&changed),
@@ -164,6 +189,8 @@ impl LiveOpsBuilder {
                 .abort_handle(),
             list_keeper: tokio::spawn(keep(inner.clone(), Arc::clone(&lists))).abort_handle(),
             lists,
+            housekeeper: tokio::spawn(housekeeping::keep_house(inner.clone())).abort_handle(),
+            retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,
             store,
@@ -177,7 +204,7 @@ impl LiveOpsBuilder {
             max_upload_bytes: self.max_upload_bytes.unwrap_or(100 * 1024 * 1024),
             waiting_epoch: epoch(),
             changed,
-            streams: Arc::default(),
+            streams: Arc::new(OpenStreams::new(self.streams_per_user.unwrap_or(100))),
             runtime: parking_lot::Mutex::new(Some(runtime)),
         }));
         live.0.runner.start();

@@ -1,4 +1,4 @@
-//! The open streams by session, so that they end with it.
+//! The open streams by user and session: how many there may be, and what ends them together.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,22 +10,29 @@ use tokio_util::sync::CancellationToken;
 const REMEMBERED: usize = 1024;
 
 /// Who has streams open in this process.
-#[derive(Debug, Default)]
-pub(super) struct OpenStreams(Mutex<Sessions>);
-
-#[derive(Debug, Default)]
-struct Sessions {
-    open: HashMap<String, Streams>,
-    ended: VecDeque<String>,
+#[derive(Debug)]
+pub(super) struct OpenStreams {
+    /// Most streams of one user.
+    per_user: usize,
+    /// Guards who has how many.
+    open: Mutex<Open>,
 }
 
 #[derive(Debug, Default)]
-struct Streams {
+struct Open {
+    by_user: HashMap<String, usize>,
+    by_session: HashMap<String, Session>,
+    ended: VecDeque<String>,
+}
+
+#[derive(Debug)]
+struct Session {
+    user: String,
     ended: CancellationToken,
     count: usize,
 }
 
-/// One open stream's place among those of its session; given back when it is dropped.
+/// One open stream's place among those of its user and session; given back when it is dropped.
 #[derive(Debug)]
 pub struct StreamPlace {
     session: String,
@@ -34,31 +41,61 @@ pub struct StreamPlace {
 }
 
 impl OpenStreams {
-    pub(super) fn enter(self: &Arc<Self>, session: &str) -> StreamPlace {
-        let mut sessions = self.0.lock();
-        let streams = sessions.open.entry(session.to_owned()).or_default();
-        streams.count += 1;
-        let ended = streams.ended.clone();
-        if sessions.ended.iter().any(|ended| ended == session) {
-            ended.cancel();
-        }
-        StreamPlace { session: session.to_owned(), ended, all: Arc::clone(self) }
+    pub(super) fn new(per_user: usize) -> Self {
+        Self { per_user, open: Mutex::default() }
     }
 
+    /// A place for one more stream; none where the user has all that one user may have.
+    pub(super) fn enter(self: &Arc<Self>, user: &str, session: &str) -> Option<StreamPlace> {
+        let mut open = self.open.lock();
+        let of_user = open.by_user.entry(user.to_owned()).or_default();
+        if *of_user >= self.per_user {
+            return None;
+        }
+        *of_user += 1;
+        let streams = open.by_session.entry(session.to_owned()).or_insert_with(|| Session {
+            user: user.to_owned(),
+            ended: CancellationToken::new(),
+            count: 0,
+        });
+        streams.count += 1;
+        let ended = streams.ended.clone();
+        if open.ended.iter().any(|ended| ended == session) {
+            ended.cancel();
+        }
+        Some(StreamPlace { session: session.to_owned(), ended, all: Arc::clone(self) })
+    }
+
+    /// Ends the streams of a session.
     pub(super) fn end(&self, session: &str) {
-        let mut sessions = self.0.lock();
-        if let Some(streams) = sessions.open.get(session) {
+        let mut open = self.open.lock();
+        if let Some(streams) = open.by_session.get(session) {
             streams.ended.cancel();
         }
-        sessions.ended.push_back(session.to_owned());
-        if sessions.ended.len() > REMEMBERED {
-            sessions.ended.pop_front();
+        open.ended.push_back(session.to_owned());
+        if open.ended.len() > REMEMBERED {
+            open.ended.pop_front();
         }
+    }
+
+    /// Ends the streams of a user's sessions that were opened so far.
+    pub(super) fn end_of_user(&self, user: &str) {
+        let open = self.open.lock();
+        for streams in open.by_session.values().filter(|streams| streams.user == user) {
+            streams.ended.cancel();
+        }
+    }
+
+    /// The sessions that have streams open.
+    pub(super) fn sessions(&self) -> Vec<String> {
+        let open = self.open.lock();
+        let going_on = open.by_session.iter().filter(|(_, streams)| !streams.ended.is_cancelled());
+        going_on.map(|(session, _)| session.clone()).collect()
     }
 }
 
 impl StreamPlace {
-    /// Waits until the session is over.
+    /// Waits until the stream is to end.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
     }
@@ -66,11 +103,17 @@ impl StreamPlace {
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
-        let mut sessions = self.all.0.lock();
-        if let Some(streams) = sessions.open.get_mut(&self.session) {
-            streams.count -= 1;
-            if streams.count == 0 {
-                sessions.open.remove(&self.session);
+        let mut open = self.all.open.lock();
+        let Some(streams) = open.by_session.get_mut(&self.session) else { return };
+        streams.count -= 1;
+        let user = streams.user.clone();
+        if streams.count == 0 {
+            open.by_session.remove(&self.session);
+        }
+        if let Some(of_user) = open.by_user.get_mut(&user) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                open.by_user.remove(&user);
             }
         }
     }
@@ -80,22 +123,50 @@ impl Drop for StreamPlace {
 mod tests {
     use super::*;
 
+    fn streams(per_user: usize) -> Arc<OpenStreams> {
+        Arc::new(OpenStreams::new(per_user))
+    }
+
     #[test]
     fn a_session_takes_its_own_streams_with_it() {
-        let all = Arc::new(OpenStreams::default());
-        let (mine, other) = (all.enter("mine"), all.enter("other"));
+        let all = streams(9);
+        let (mine, other) = (all.enter("ada", "mine"), all.enter("ada", "other"));
+        let (mine, other) = (mine.expect("a place"), other.expect("a place"));
         all.end("mine");
         assert!(mine.ended.is_cancelled() && !other.ended.is_cancelled());
+        assert_eq!(all.sessions(), ["other"]);
         // One that was being opened meanwhile ends too.
         drop(mine);
-        assert!(all.enter("mine").ended.is_cancelled());
+        assert!(all.enter("ada", "mine").expect("a place").ended.is_cancelled());
+    }
+
+    #[test]
+    fn a_user_takes_all_sessions_along() {
+        let all = streams(9);
+        let places = [("ada", "a"), ("ada", "b"), ("eve", "c")]
+            .map(|(user, session)| all.enter(user, session).expect("a place"));
+        all.end_of_user("ada");
+        assert_eq!(places.each_ref().map(|place| place.ended.is_cancelled()), [true, true, false]);
+    }
+
+    #[test]
+    fn a_user_has_so_many_and_gets_places_back() {
+        let all = streams(2);
+        let first = all.enter("ada", "a").expect("a place");
+        let _second = all.enter("ada", "b").expect("a place");
+        assert!(all.enter("ada", "c").is_none() && all.enter("ada", "a").is_none());
+        assert!(all.enter("eve", "c").is_some(), "another user");
+        drop(first);
+        assert!(all.enter("ada", "c").is_some());
     }
 
     #[test]
     fn nothing_is_kept_of_streams_that_are_closed() {
-        let all = Arc::new(OpenStreams::default());
-        let places = [all.enter("a"), all.enter("a"), all.enter("b")];
+        let all = streams(2);
+        let places = [("ada", "a"), ("ada", "a"), ("ada", "b"), ("eve", "b")]
+            .map(|(user, session)| all.enter(user, session));
         drop(places);
-        assert!(all.0.lock().open.is_empty());
+        let open = all.open.lock();
+        assert!(open.by_session.is_empty() && open.by_user.is_empty(), "{open:?}");
     }
 }

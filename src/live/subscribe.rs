@@ -45,6 +45,9 @@ pub enum OpenError {
     /// The token is for several channels and none was named.
     #[error("the token is for several channels: name one with channel=…")]
     ChannelNeeded,
+    /// The user has as many streams open as one user may have.
+    #[error("too many streams are open: close another page first")]
+    TooMany,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,7 +80,7 @@ impl LiveOps {
             Some(Channel::Operation(id)) => id,
             // Each list is its own user's, whatever a token says.
             Some(Channel::User(user)) if *user == viewer.id => {
-                let place = self.0.streams.enter(&viewer.session);
+                let place = self.0.streams.enter(&viewer.id, &viewer.session).ok_or(OpenError::TooMany)?;
                 return Ok(Opened::Stream(Reader::List(self.0.lists.open(user).await?), place));
             }
             _ => return Err(OpenError::Refused),
@@ -96,10 +99,10 @@ impl LiveOps {
         if watch.subject().owner != viewer.id {
             return Err(OpenError::Refused);
         }
-        Ok(if watch.is_over() {
-            Opened::Over
-        } else {
-            Opened::Stream(Reader::Operation(watch), self.0.streams.enter(&viewer.session))
-        })
+        if watch.is_over() {
+            return Ok(Opened::Over);
+        }
+        let place = self.0.streams.enter(&viewer.id, &viewer.session).ok_or(OpenError::TooMany)?;
+        Ok(Opened::Stream(Reader::Operation(watch), place))
     }
 }

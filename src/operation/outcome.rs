@@ -122,6 +122,9 @@ impl Next {
             title: self.title,
             input: self.input,
             previous: Some(previous),
+            submission: None,
+            uploads: Vec::new(),
+            claimed: false,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Ending;
+use super::{Ending, Submission};
 
 /// An operation's UUID, written with hyphens (RFC 9562).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -140,6 +140,12 @@ pub struct NewOperation {
     pub input: Value,
     /// The operation that handed over to it.
     pub previous: Option<OperationId>,
+    /// The form that it was started by, where it had a key.
+    pub submission: Option<Submission>,
+    /// The names of the uploaded files that it reads: they are kept for as long as it is.
+    pub uploads: Vec<String>,
+    /// Whether the process that creates it runs it at once, so that it never stands in the queue.
+    pub claimed: bool,
 }
 
 /// The durable row of one operation.

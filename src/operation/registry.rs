@@ -25,6 +25,8 @@ pub struct Kind {
     pub description: String,
     /// The fields of its form.
     pub fields: Vec<Field>,
+    /// The group whose members may start it, and superusers; everybody, without one.
+    pub group: Option<String>,
     label: Arc<LabelFn>,
     run: Arc<RunFn>,
 }
@@ -37,6 +39,7 @@ impl Kind {
             title: O::TITLE.to_owned(),
             description: O::DESCRIPTION.to_owned(),
             fields: O::fields(),
+            group: O::GROUP.map(str::to_owned),
             label: Arc::new(|input| Ok(serde_json::from_value::<O>(input.clone())?.label())),
             run: Arc::new(|input, progress| {
                 Box::pin(async move {

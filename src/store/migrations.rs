@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, SECOND];
 
 /// The version that this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -80,6 +80,26 @@ CREATE INDEX liveops_login_links_user ON liveops_login_links (user_id);
 CREATE INDEX liveops_login_links_expires ON liveops_login_links (expires);
 ";
 
+/// Submissions, and whose an uploaded file is. Names of files were the last 43 characters of the
+/// paths in inputs.
+const SECOND: &str = "
+ALTER TABLE liveops_operations ADD COLUMN submission BLOB;
+CREATE UNIQUE INDEX liveops_operations_submission ON liveops_operations (owner, kind, submission)
+    WHERE submission IS NOT NULL;
+CREATE INDEX liveops_operations_finished ON liveops_operations (finished) WHERE finished IS NOT NULL;
+
+CREATE TABLE liveops_uploads (
+    name      TEXT NOT NULL,
+    operation TEXT NOT NULL REFERENCES liveops_operations (id) ON DELETE CASCADE,
+    PRIMARY KEY (name, operation)
+) WITHOUT ROWID;
+CREATE INDEX liveops_uploads_operation ON liveops_uploads (operation);
+INSERT OR IGNORE INTO liveops_uploads (name, operation)
+    SELECT substr(part.value, -43), started.id
+    FROM liveops_operations AS started, json_tree(started.input) AS part
+    WHERE part.key = 'path' AND part.type = 'text' AND length(part.value) > 43;
+";
+
 /// The version of the tables in the file; 0 where there are none.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'liveops_meta'";
@@ -111,4 +131,34 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
         .execute("INSERT OR REPLACE INTO liveops_meta (key, value) VALUES ('version', ?1)", [KNOWN])?;
     transaction.commit()?;
     Ok(KNOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uploads_of_the_first_version_are_known_afterwards() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        connection.execute_batch(FIRST).expect("the first step");
+        let meta = "CREATE TABLE liveops_meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+                    INSERT INTO liveops_meta VALUES ('version', 1);";
+        connection.execute_batch(meta).expect("the version");
+        let name = "x".repeat(43);
+        let insert = "INSERT INTO liveops_operations
+                          (id, kind, owner, title, input, state, attempt, claim, created, queued)
+                      VALUES (?1, 'k', 'o', 't', ?2, 'waiting', 1, 0, 0, 0)";
+        let input =
+            format!(r#"{{"file":{{"path":"/srv/liveops.db-uploads/{name}","name":"a.csv","size":3}}}}"#);
+        connection.execute(insert, ["a", &input]).expect("an upload");
+        connection.execute(insert, ["b", r#"{"path":"/operations","steps":3}"#]).expect("none");
+        assert_eq!(migrate(&mut connection), Ok(KNOWN));
+        let read = "SELECT name, operation FROM liveops_uploads";
+        let mut statement = connection.prepare(read).expect("the table");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        let rows: Vec<(String, String)> = rows.collect::<Result<_, _>>().expect("rows");
+        assert_eq!(rows, [(name, "a".to_owned())]);
+        drop(statement);
+        assert_eq!(migrate(&mut connection), Ok(KNOWN), "once is enough");
+    }
 }

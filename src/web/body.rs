@@ -16,8 +16,8 @@ use tokio_stream::{Stream, StreamExt as _};
 
 use super::csrf::{self, Csrf};
 use super::error::Refusal;
-use super::upload::Receiving;
 use crate::access::Viewer;
+use crate::live::Receiving;
 use crate::operation::{Field, FieldKind, Submitted};
 
 /// Most text of a form, files aside: it is held in memory.

@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use serde_json::Value;
 
 use super::App;
 use super::body::{Reading, read_command};
@@ -14,8 +15,11 @@ use super::identify::is_scripted;
 use super::pages::{self, FormPage};
 use super::segment::Segment;
 use crate::access::Viewer;
-use crate::live::NotStarted;
-use crate::operation::{OperationId, read_form};
+use crate::live::{NotStarted, Receiving, Sent};
+use crate::operation::{OperationId, Submission, read_form};
+
+/// The hidden field of a form whose key makes a second post of it do nothing.
+pub(super) const SUBMISSION: &str = "submission";
 
 /// Starts an operation of a kind.
 pub(super) async fn start(
@@ -24,7 +28,7 @@ pub(super) async fn start(
     Segment(kind): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let kind = app.live.kind(&kind).ok_or(Refusal::NotFound)?;
+    let kind = app.live.kind_for(&viewer, &kind).ok_or(Refusal::NotFound)?;
     app.csrf.check_source(request.headers())?;
     let reading = Reading {
         genuine: &|token| app.csrf.is_of(token, &viewer),
@@ -43,12 +47,20 @@ pub(super) async fn start(
         Ok(input) => input,
         Err(errors) => return form(&errors, None),
     };
+    let sent = Sent {
+        submission: posted
+            .text(SUBMISSION)
+            .filter(|key| !key.is_empty())
+            .map(|key| Submission::new(key, &by_content(&input, &files))),
+        uploads: files.iter().map(Receiving::stored_name).collect(),
+        claimed: false,
+    };
     let (live, owner, name) = (app.live.clone(), viewer.clone(), kind.name.clone());
     // A task of its own: a client that goes away now must not take the files of what is committed.
     let started = tokio::spawn(async move {
-        let id = live.start_kind(&owner, &name, input).await?;
-        for file in files {
-            file.keep();
+        let (id, is_new) = live.submit(&owner, &name, input, sent).await?;
+        if is_new {
+            files.into_iter().for_each(Receiving::keep);
         }
         Ok(id)
     });
@@ -58,6 +70,19 @@ pub(super) async fn start(
         Err(NotStarted::Input(error)) => form(&[], Some(error.to_string())),
         Err(NotStarted::Store(error)) => Err(error.into()),
     }
+}
+
+/// The input with what is in files instead of where they lie.
+fn by_content(input: &Value, files: &[Receiving]) -> Value {
+    let mut input = input.clone();
+    let uploads = input.as_object_mut().into_iter().flat_map(|fields| fields.values_mut());
+    for path in uploads.filter_map(|value| value.get_mut("path")) {
+        let file = files.iter().map(Receiving::content).find(|(stored, _)| stored.to_str() == path.as_str());
+        if let Some((_, content)) = file {
+            *path = content.into();
+        }
+    }
+    input
 }
 
 /// Asks an operation to stop.

@@ -1,6 +1,7 @@
 //! Every refusal: its status, and what its page says to do next. Statuses are chosen here only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -32,6 +33,12 @@ pub(super) enum Refusal {
     TooLarge(String),
     #[error("Nothing more of the form came, so it was not waited for. Send it again.")]
     TooSlow,
+    #[error("These pages are for members of the group {0:?}. Ask whoever runs this server to add you to it.")]
+    NotMember(String),
+    #[error("This name was tried with wrong passwords too often. Wait {} and try again.", minutes(*.0))]
+    TooManyTries(Duration),
+    #[error("You have as many pages open as one user may have. Close some of them.")]
+    TooManyStreams,
     #[error("Forms are taken as application/x-www-form-urlencoded or multipart/form-data only.")]
     WrongType,
     #[error("This operation is not over, or cannot be run again. Look at its page.")]
@@ -56,6 +63,9 @@ impl Refusal {
             Self::Malformed(_) => "This cannot be read",
             Self::TooLarge(_) => "That is too large",
             Self::TooSlow => "That took too long",
+            Self::NotMember(_) => "This is not for you",
+            Self::TooManyTries(_) => "Too many tries",
+            Self::TooManyStreams => "Too many pages",
             Self::WrongType => "This is not a form",
             Self::NotOver => "This cannot be run again now",
             Self::Unavailable => "Not now",
@@ -71,10 +81,22 @@ impl Refusal {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NotMember(_) => StatusCode::FORBIDDEN,
+            Self::TooManyTries(_) | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotOver => StatusCode::CONFLICT,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// After how many seconds it is worth trying again.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Unavailable => Some(60),
+            Self::TooManyStreams => Some(10),
+            Self::TooManyTries(wait) => Some(wait.as_secs() + 1),
+            _ => None,
         }
     }
 }
@@ -96,11 +118,18 @@ impl From<RenderError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status(), format!("{self}\n")).into_response();
-        if self == Self::Unavailable {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+fn minutes(wait: Duration) -> String {
+    match wait.as_secs().div_ceil(60) {
+        0 | 1 => "a minute".to_owned(),
+        minutes => format!("{minutes} minutes"),
     }
 }
 

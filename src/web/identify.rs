@@ -53,6 +53,15 @@ pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request
     response
 }
 
+/// Lets members of the required group pass, and superusers.
+pub(super) async fn require_group(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let Some(group) = app.required_group.as_deref() else { return next.run(request).await };
+    match request.extensions().get::<Viewer>() {
+        Some(viewer) if viewer.passes(Some(group)) => next.run(request).await,
+        _ => Refusal::NotMember(group.to_owned()).into_response(),
+    }
+}
+
 fn signed_out(app: &App, parts: &Parts) -> Response {
     let streams = app.live.renderer().addresses().stream();
     let path = parts.uri.path();

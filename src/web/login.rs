@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::{FromRef, Query, Request, State};
@@ -13,10 +14,12 @@ use tower_cookies::Cookies;
 use super::App;
 use super::body::{Posted, Reading, read_command};
 use super::checks::PasswordChecks;
+use super::client;
 use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
 use super::session::Sessions;
+use super::throttle::{Account, Throttle};
 use crate::access::{Password, Viewer};
 use crate::operation::is_local_path;
 use crate::store::Digest;
@@ -27,6 +30,7 @@ pub(super) struct Login {
     pub(super) app: Arc<App>,
     pub(super) sessions: Sessions,
     pub(super) checks: PasswordChecks,
+    pub(super) throttle: Arc<Throttle>,
 }
 
 impl FromRef<Login> for Arc<App> {
@@ -51,18 +55,24 @@ pub(super) async fn sign_in(
     cookies: Cookies,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let client = client::address(&login.app.trusted_proxies, request.extensions(), request.headers());
     let posted = login.read(&cookies, request).await?;
     let name = posted.text("username").unwrap_or("");
     let next = posted.text("next").filter(|next| is_local_path(next)).unwrap_or("");
     let password = Password::new(posted.text("password").unwrap_or(""));
+    let account = Account::new(name, client);
+    // Counted before the check, so that many at once are not checked more often.
+    login.throttle.count(account, Instant::now()).map_err(Refusal::TooManyTries)?;
     let user = login.sessions.accounts().user_by_name(name).await?;
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     let right = login.checks.is_right(password, hash).await?;
     let Some(user) = user.filter(|_| right) else {
+        tracing::info!(%client, "a wrong name or password");
         let wrong = "This name and password do not go together.";
         let page = login.render_form(&cookies, next, name, Some(wrong))?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
+    login.throttle.forget(account);
     login.sessions.end(&cookies).await?;
     let (secret, digest, expires) = Sessions::fresh();
     login.sessions.accounts().open_session(digest, &user.id, expires).await?;

@@ -13,10 +13,11 @@ use minijinja::value::{Serde, Value};
 
 use super::App;
 use super::body::Posted;
+use super::commands::SUBMISSION;
 use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
-use crate::access::{Channel, Viewer};
+use crate::access::{Channel, Viewer, random_text};
 use crate::live::Snapshot;
 use crate::operation::{FieldError, FieldKind, Kind, OperationId};
 use crate::progress::Level;
@@ -30,7 +31,7 @@ pub(super) async fn catalogue(
     Extension(viewer): Extension<Viewer>,
 ) -> Result<Html<String>, Refusal> {
     let renderer = app.live.renderer();
-    let kinds: Vec<_> = app.live.kinds().map(|kind| about(&app, kind)).collect();
+    let kinds: Vec<_> = app.live.kinds_for(&viewer).map(|kind| about(&app, kind)).collect();
     Ok(Html(renderer.page("catalogue.html", context! { kinds, ..layout(&app, Some(&viewer), "new") })?))
 }
 
@@ -57,7 +58,7 @@ pub(super) async fn form(
     Extension(viewer): Extension<Viewer>,
     Segment(kind): Segment,
 ) -> Result<Html<String>, Refusal> {
-    let kind = app.live.kind(&kind).ok_or(Refusal::NotFound)?;
+    let kind = app.live.kind_for(&viewer, &kind).ok_or(Refusal::NotFound)?;
     render_form(&app, &viewer, &FormPage { kind, values: None, errors: &[], general: None })
 }
 
@@ -84,6 +85,8 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
     let context = context! {
         kind => about(app, page.kind),
         action => app.live.renderer().addresses().new_operation(&page.kind.name),
+        // A form that is shown again is the same one.
+        submission => page.values.and_then(|posted| posted.text(SUBMISSION)).map_or_else(random_text, str::to_owned),
         multipart => multipart,
         fields => fields,
         error => page.general.as_deref(),

@@ -11,7 +11,7 @@ use tower_cookies::{Cookie, Cookies};
 
 use super::identify::{Identify, IdentifyError};
 use crate::access::{Viewer, random_text};
-use crate::store::{Accounts, Digest, StoreResult};
+use crate::store::{Accounts, Digest, StoreResult, User};
 
 /// How long a session lasts.
 const LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -50,6 +50,12 @@ impl Sessions {
     /// Gives the browser its session.
     pub(super) fn hand_out(&self, cookies: &Cookies, secret: String) {
         cookies.add(self.cookie(self.name("liveops_session"), secret));
+    }
+
+    /// A user as the viewer whom they are in a session.
+    pub(super) fn viewer(user: User, session: &str) -> Viewer {
+        let User { id, name, groups, superuser, .. } = user;
+        Viewer { id, name, groups, superuser, session: session.to_owned() }
     }
 
     /// Ends the session of a request, in the database and in the browser.
@@ -97,13 +103,7 @@ impl Identify for Sessions {
             parts.extensions.get::<Cookies>().and_then(|cookies| cookies.get(&self.name("liveops_session")));
         let Some(cookie) = cookie else { return Ok(None) };
         let user = self.accounts.session_user(Digest::of(cookie.value()), Timestamp::now()).await?;
-        Ok(user.map(|user| Viewer {
-            id: user.id,
-            name: user.name,
-            groups: user.groups,
-            superuser: user.superuser,
-            session: cookie.value().to_owned(),
-        }))
+        Ok(user.map(|user| Self::viewer(user, cookie.value())))
     }
 
     fn sign_in(&self, next: &str) -> Option<String> {

@@ -44,6 +44,7 @@ pub(super) async fn open(
         Err(error @ OpenError::ChannelNeeded) => {
             (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
         }
+        Err(OpenError::TooMany) => Refusal::TooManyStreams.into_response(),
         Err(OpenError::Store(error)) => Refusal::from(error).into_response(),
     }
 }

@@ -108,3 +108,47 @@ pub(crate) async fn a_login_link_used_by_two_signs_in_one(home: &dyn Home) {
     }
     assert_eq!(uses.join_all().await.into_iter().filter(|used| *used).count(), 1);
 }
+
+pub(crate) async fn what_is_changed_of_a_user_ends_what_it_must(home: &dyn Home) {
+    let (_, accounts) = home.open();
+    let now = Timestamp::now();
+    let (ada, eve) = (add(&*accounts, "ada").await, add(&*accounts, "eve").await);
+    for (session, user) in [("a", &ada), ("b", &ada), ("c", &eve)] {
+        accounts.open_session(Digest::of(session), &user.id, now + HOUR).await.expect("opened");
+    }
+    let past = now - HOUR;
+    accounts.open_session(Digest::of("expired"), &eve.id, past).await.expect("opened");
+    let (_, other) = home.open();
+    let all = ["a", "b", "c", "expired", "unknown"].map(Digest::of);
+    let left = async || {
+        let left = other.sessions_left(all.to_vec()).await.expect("the store");
+        left.into_iter().map(|(session, user)| (session, user.name)).collect::<Vec<_>>()
+    };
+    let name = |name: &str| name.to_owned();
+    let [a, b, c, expired, _] = all;
+    assert_eq!(left().await, [(a, name("ada")), (b, name("ada")), (c, name("eve")), (expired, name("eve"))]);
+
+    accounts.add_login_link(Digest::of("link"), &ada.id, now + HOUR).await.expect("added");
+    assert_eq!(accounts.set_password("ada", "new".to_owned()).await.ok(), Some(true));
+    assert_eq!(left().await, [(c, name("eve")), (expired, name("eve"))]);
+    let used = accounts.use_login_link(Digest::of("link"), Digest::of("d"), now + HOUR, now).await;
+    assert_eq!(used.ok(), Some(false), "a link is a way in, too");
+    let changed = accounts.user_by_name("ada").await.expect("the store").expect("she stays");
+    assert_eq!(changed, User { password_hash: Some("new".to_owned()), ..ada });
+
+    assert_eq!(accounts.set_groups("eve", vec!["x".to_owned()]).await.ok(), Some(true));
+    let users = accounts.users().await.expect("the store");
+    let groups: Vec<_> = users.iter().map(|user| (user.name.as_str(), user.groups.len())).collect();
+    assert_eq!(groups, [("ada", 2), ("eve", 1)]);
+    assert_eq!(left().await.len(), 2);
+
+    assert_eq!(accounts.remove_user("eve").await.ok(), Some(true));
+    assert_eq!(left().await, []);
+    for refused in [
+        accounts.remove_user("eve").await,
+        accounts.set_password("eve", "x".to_owned()).await,
+        accounts.set_groups("eve", Vec::new()).await,
+    ] {
+        assert_eq!(refused.ok(), Some(false));
+    }
+}

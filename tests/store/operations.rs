@@ -1,7 +1,7 @@
 //! What every store does with operations, whatever it is made of.
 
 use jiff::{Timestamp, ToSpan as _};
-use liveops::operation::{Ending, NewOperation, OperationId, Record, State};
+use liveops::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use liveops::progress::{Level, Text, Update};
 use liveops::projection::{Line, Projection};
 use liveops::store::{CancelAnswer, Finish, Lease, Store, StoreError};
@@ -22,6 +22,9 @@ fn new(kind: &str) -> NewOperation {
         title: "Import <orders>.csv".to_owned(),
         input: json!({ "file": "orders.csv", "z": 1, "a": [null, "é\u{0}"] }),
         previous: None,
+        submission: None,
+        uploads: Vec::new(),
+        claimed: false,
     }
 }
 
@@ -397,4 +400,61 @@ pub(crate) async fn one_failing_write_among_many_harms_only_itself(home: &dyn Ho
     writes.join_all().await;
     let list = store.list("ada", 1, 1000).await.expect("the list");
     assert_eq!(list.records.len(), 197);
+}
+
+pub(crate) async fn a_submission_starts_once(home: &dyn Home) {
+    let (store, _) = home.open();
+    let submission = Some(Submission::new("key", &json!(1)));
+    let first = NewOperation { submission, ..new("work") };
+    assert_eq!(store.create(first.clone(), at(1)).await.ok(), Some(first.id));
+    let again = NewOperation { id: OperationId::new(), ..first.clone() };
+    assert_eq!(store.create(again.clone(), at(2)).await.ok(), Some(first.id));
+    assert!(store.record(again.id).await.expect("the store").is_none());
+    let others = [
+        NewOperation { owner: "eve".to_owned(), ..again.clone() },
+        NewOperation { id: OperationId::new(), kind: "other".to_owned(), ..again.clone() },
+        NewOperation {
+            id: OperationId::new(),
+            submission: Some(Submission::new("key", &json!(2))),
+            ..again.clone()
+        },
+        NewOperation { id: OperationId::new(), submission: None, ..again.clone() },
+        NewOperation { id: OperationId::new(), submission: None, ..again },
+    ];
+    for other in others {
+        let id = other.id;
+        assert_eq!(store.create(other, at(3)).await.ok(), Some(id));
+    }
+}
+
+pub(crate) async fn what_ended_long_ago_is_removed_in_steps(home: &dyn Home) {
+    let (store, _) = home.open();
+    let mut ids = Vec::new();
+    for (n, uploads) in [vec!["a", "shared"], vec!["b", "shared"], vec!["c"]].into_iter().enumerate() {
+        let uploads = uploads.into_iter().map(str::to_owned).collect();
+        let other = NewOperation { uploads, ..new("work") };
+        let id = store.create(other, at(0)).await.expect("created");
+        store.cancel(id, at(10 * (n as i64 + 1))).await.expect("cancelled");
+        ids.push(id);
+    }
+    let waiting = create(&*store, "other", 0).await;
+    let (running, _) = running(&*store).await;
+    let names = ["a", "b", "c", "shared", "unknown"].map(str::to_owned).to_vec();
+    let needed = async || store.uploads_needed(names.clone()).await.expect("the store");
+    assert_eq!(needed().await, ["a", "b", "c", "shared"]);
+    let remove = async |limit| store.remove_ended(at(30), limit).await.expect("the store");
+    let removed = remove(1).await;
+    assert_eq!(
+        (removed.operations, removed.uploads),
+        (1, vec!["a".to_owned()]),
+        "the oldest, and what is only its own"
+    );
+    let removed = remove(5).await;
+    assert_eq!((removed.operations, removed.uploads), (1, vec!["b".to_owned(), "shared".to_owned()]));
+    assert_eq!(remove(5).await.operations, 0);
+    assert_eq!(needed().await, ["c"]);
+    for (id, is_left) in [(ids[0], false), (ids[1], false), (ids[2], true), (waiting, true), (running, true)]
+    {
+        assert_eq!(store.record(id).await.expect("the store").is_some(), is_left);
+    }
 }

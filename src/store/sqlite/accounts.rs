@@ -1,5 +1,7 @@
 //! Users, sessions and login links.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -39,6 +41,57 @@ impl Accounts for Sqlite {
         self.0.readers.read(find).await
     }
 
+    async fn users(&self) -> StoreResult<Vec<User>> {
+        let find = |connection: &Connection| {
+            let sql = format!("SELECT {USER} FROM liveops_users ORDER BY name");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([])?;
+            let mut users = Vec::new();
+            while let Some(row) = rows.next()? {
+                users.push(user(row)?);
+            }
+            Ok(users)
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn remove_user(&self, name: &str) -> StoreResult<bool> {
+        let name = name.to_owned();
+        let remove = move |connection: &Connection| {
+            // Sessions and links go with the user.
+            let sql = "DELETE FROM liveops_users WHERE name = ?1";
+            Ok(connection.prepare_cached(sql)?.execute([name])? > 0)
+        };
+        self.0.writer.write(remove).await
+    }
+
+    async fn set_password(&self, name: &str, password_hash: String) -> StoreResult<bool> {
+        let name = name.to_owned();
+        let set = move |connection: &Connection| {
+            let sql = "UPDATE liveops_users SET password_hash = ?2 WHERE name = ?1 RETURNING id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let id: Option<String> =
+                statement.query_row([&name, &password_hash], |row| row.get(0)).optional()?;
+            let Some(id) = id else { return Ok(false) };
+            for table in ["liveops_sessions", "liveops_login_links"] {
+                let sql = format!("DELETE FROM {table} WHERE user_id = ?1");
+                connection.prepare_cached(&sql)?.execute([&id])?;
+            }
+            Ok(true)
+        };
+        self.0.writer.write(set).await
+    }
+
+    async fn set_groups(&self, name: &str, groups: Vec<String>) -> StoreResult<bool> {
+        let name = name.to_owned();
+        let groups = to_json(&groups).map_err(Fault::of_write)?;
+        let set = move |connection: &Connection| {
+            let sql = "UPDATE liveops_users SET groups = ?2 WHERE name = ?1";
+            Ok(connection.prepare_cached(sql)?.execute([name, groups])? > 0)
+        };
+        self.0.writer.write(set).await
+    }
+
     async fn open_session(&self, session: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()> {
         let user_id = user_id.to_owned();
         let open = move |connection: &Connection| {
@@ -54,6 +107,22 @@ impl Accounts for Sqlite {
                  WHERE digest = ?1 AND expires > ?2"
             );
             one(connection, &sql, params![session.as_bytes(), micros(now)])
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn sessions_left(&self, sessions: Vec<Digest>) -> StoreResult<Vec<(Digest, User)>> {
+        let find = move |connection: &Connection| {
+            let sql = format!(
+                "SELECT {USER} FROM liveops_sessions JOIN liveops_users ON id = user_id WHERE digest = ?1"
+            );
+            let mut left = Vec::new();
+            for session in sessions {
+                if let Some(user) = one(connection, &sql, [session.as_bytes()])? {
+                    left.push((session, user));
+                }
+            }
+            Ok(left)
         };
         self.0.readers.read(find).await
     }
@@ -100,7 +169,11 @@ impl Accounts for Sqlite {
     }
 }
 
-/// Opens a session, and takes the occasion to remove those that are over.
+/// How long an expired session is kept: a stream that was opened in time goes on, and a session
+/// that is not there any more was ended.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Opens a session, and takes the occasion to remove those that are long over.
 fn insert_session(
     connection: &Connection,
     session: Digest,
@@ -108,7 +181,8 @@ fn insert_session(
     expires: Timestamp,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    connection.prepare_cached("DELETE FROM liveops_sessions WHERE expires <= ?1")?.execute([micros(now)])?;
+    let sql = "DELETE FROM liveops_sessions WHERE expires <= ?1";
+    connection.prepare_cached(sql)?.execute([micros(now - KEPT)])?;
     let sql = "INSERT INTO liveops_sessions (digest, user_id, expires) VALUES (?1, ?2, ?3)";
     let mut statement = connection.prepare_cached(sql)?;
     statement.execute(params![session.as_bytes(), user_id, micros(expires)])?;

@@ -1,20 +1,33 @@
 //! Operations and their queue.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
 use super::rows::{self, RECORD, micros, record, signed, to_json, unsigned};
-use super::{Sqlite, glance, log, worker};
-use crate::operation::{Ending, NewOperation, OperationId, Record, State};
+use super::worker::{self, Worker};
+use super::{Sqlite, glance, log};
+use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
-use crate::store::{CancelAnswer, Finish, Glances, Lease, RecordPage, Store, StoreError, StoreResult};
+use crate::store::{
+    CancelAnswer, Finish, Glances, Lease, RecordPage, Removed, Store, StoreError, StoreResult,
+};
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<()> {
-        self.0.writer.write(move |connection| insert(connection, &new, now)).await
+    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
+        let worker = Arc::clone(&self.0.worker);
+        let create = move |connection: &Connection| {
+            if let Some(earlier) = submitted(connection, &new)? {
+                return Ok(earlier);
+            }
+            insert(connection, &worker, &new, now)?;
+            Ok(new.id)
+        };
+        self.0.writer.write(create).await
     }
 
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>> {
@@ -110,7 +123,7 @@ impl Store for Sqlite {
         if !waits.await? {
             return Ok(None);
         }
-        let worker = std::sync::Arc::clone(&self.0.worker);
+        let worker = Arc::clone(&self.0.worker);
         let claim = move |connection: &Connection| {
             worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
             let sql = format!(
@@ -152,6 +165,7 @@ impl Store for Sqlite {
         let chunks = log::chunks(lines);
         let page = to_json(&projection).map_err(Fault::of_write)?;
         let ending_text = to_json(&ending).map_err(Fault::of_write)?;
+        let worker = Arc::clone(&self.0.worker);
         let end = move |connection: &Connection| {
             let sql = "UPDATE liveops_operations
                        SET state = ?3, ending = ?4, detail = ?5, finished = ?6, worker = NULL
@@ -169,7 +183,7 @@ impl Store for Sqlite {
             }
             log::insert(connection, lease, &chunks)?;
             replace_projection(connection, lease.operation, &page)?;
-            next.map_or(Ok(()), |next| insert(connection, &next, at))
+            next.map_or(Ok(()), |next| insert(connection, &worker, &next, at))
         };
         self.0.writer.write(end).await
     }
@@ -208,6 +222,44 @@ impl Store for Sqlite {
         self.0.writer.write(restart).await
     }
 
+    async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
+        let remove = move |connection: &Connection| {
+            let sql = "SELECT id FROM liveops_operations WHERE finished < ?1 ORDER BY finished LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let ids = statement.query_map(params![micros(before), limit], |row| row.get(0))?;
+            let ids: Vec<String> = ids.collect::<Result<_, _>>()?;
+            let mut removed = Removed::default();
+            for id in ids {
+                let sql = "SELECT name FROM liveops_uploads AS mine WHERE operation = ?1 AND NOT EXISTS (
+                           SELECT 1 FROM liveops_uploads WHERE name = mine.name AND operation != ?1)";
+                let mut statement = connection.prepare_cached(sql)?;
+                let names = statement.query_map([&id], |row| row.get(0))?;
+                removed.uploads.extend(names.collect::<Result<Vec<String>, _>>()?);
+                // Page, log and uploads go with it.
+                let sql = "DELETE FROM liveops_operations WHERE id = ?1";
+                connection.prepare_cached(sql)?.execute([&id])?;
+                removed.operations += 1;
+            }
+            Ok(removed)
+        };
+        self.0.writer.write(remove).await
+    }
+
+    async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
+        let find = move |connection: &Connection| {
+            let sql = "SELECT 1 FROM liveops_uploads WHERE name = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut needed = Vec::new();
+            for name in names {
+                if statement.exists([&name])? {
+                    needed.push(name);
+                }
+            }
+            Ok(needed)
+        };
+        self.0.readers.read(find).await
+    }
+
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
         let worker = self.0.worker.id().to_owned();
         let find = move |connection: &Connection| {
@@ -239,10 +291,17 @@ impl Store for Sqlite {
     }
 }
 
-fn insert(connection: &Connection, new: &NewOperation, now: Timestamp) -> Result<(), Fault> {
+fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Timestamp) -> Result<(), Fault> {
+    let (state, claim, worker, started) = if new.claimed {
+        worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
+        (State::Running, 1, Some(worker.id()), Some(micros(now)))
+    } else {
+        (State::Waiting, 0, None, None)
+    };
     let sql = "INSERT INTO liveops_operations
-                   (id, kind, owner, title, input, previous, state, attempt, claim, created, queued)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'waiting', 1, 0, ?7, ?7)";
+                   (id, kind, owner, title, input, previous, submission, created, queued,
+                    state, attempt, claim, worker, started)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, 1, ?10, ?11, ?12)";
     connection.prepare_cached(sql)?.execute(params![
         new.id.to_string(),
         new.kind,
@@ -250,9 +309,29 @@ fn insert(connection: &Connection, new: &NewOperation, now: Timestamp) -> Result
         new.title,
         rows::input(&new.input),
         new.previous.map(|id| id.to_string()),
-        micros(now)
+        new.submission.as_ref().map(Submission::as_bytes),
+        micros(now),
+        state.as_str(),
+        claim,
+        worker,
+        started
     ])?;
+    let sql = "INSERT INTO liveops_uploads (name, operation) VALUES (?1, ?2)";
+    for name in &new.uploads {
+        connection.prepare_cached(sql)?.execute([name, &new.id.to_string()])?;
+    }
     Ok(())
+}
+
+/// The operation that was started by the same submission.
+fn submitted(connection: &Connection, new: &NewOperation) -> Result<Option<OperationId>, Fault> {
+    let Some(submission) = &new.submission else { return Ok(None) };
+    let sql = "SELECT id FROM liveops_operations WHERE owner = ?1 AND kind = ?2 AND submission = ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let id: Option<String> = statement
+        .query_row(params![new.owner, new.kind, submission.as_bytes()], |row| row.get(0))
+        .optional()?;
+    id.as_deref().map(rows::id).transpose()
 }
 
 fn replace_projection(connection: &Connection, id: OperationId, page: &str) -> Result<(), Fault> {
