@@ -9,6 +9,7 @@
   const POLL = 5_000;
   const POLL_HIDDEN = 15_000;
   const MAX_DELAY = 15_000;
+  const ROWS = "operations-rows";
   const FINAL = ["succeeded", "failed", "cancelled", "interrupted"];
   /** @type {Record<string, string>} */
   const SIGNS = {
@@ -22,11 +23,11 @@
   const lives = new Map();
   const restingTitle = document.title;
 
-  /** Starts every container, and listens to what concerns them all. */
+  /** Starts. */
   function start() {
     announcer();
     localize(document);
-    for (const root of document.querySelectorAll("[data-liveop-channel]")) adopt(/** @type {HTMLElement} */ (root), false);
+    for (const root of document.querySelectorAll("[data-liveop-channel]")) new Live(/** @type {HTMLElement} */ (root));
     each((live) => live.begin());
     document.addEventListener("submit", onSubmit);
     document.addEventListener("click", onClick, true);
@@ -36,15 +37,7 @@
     addEventListener("online", () => each((live) => live.lost && live.resume()));
   }
 
-  /** Takes one container into care.
-   * @param {HTMLElement} root @param {boolean} seen whether this page saw the operation run */
-  function adopt(root, seen) {
-    const live = new Live(root, seen);
-    lives.set(root, live);
-    return live;
-  }
-
-  /** Does something to every container.
+  /** For every container.
    * @param {(live: Live) => unknown} action */
   function each(action) {
     for (const live of [...lives.values()]) action(live);
@@ -52,8 +45,9 @@
 
   /** One container and its stream. */
   class Live {
-    /** @param {HTMLElement} root @param {boolean} seen */
-    constructor(root, seen) {
+    /** @param {HTMLElement} root @param {boolean} seen whether this page saw the operation run */
+    constructor(root, seen = false) {
+      lives.set(root, this);
       this.root = root;
       this.data = root.dataset;
       this.seen = seen || !!root.dataset.liveopToken;
@@ -63,6 +57,10 @@
       this.polls = 0; // pages fetched since then
       this.lost = false;
       this.next = "";
+      this.isList = !root.id.startsWith("op-");
+      this.behind = !!root.querySelector("[data-liveop-known-only]"); // the stream alone does not bring everything
+      /** @type {Set<string>} */
+      this.touched = new Set(); // the rows that this stream brought
       /** @type {EventSource | null} */
       this.source = null;
       this.timer = 0;
@@ -72,7 +70,7 @@
       this.spoken = { state: "", stage: this.stage(), quarter: Math.floor((this.percent() ?? 0) / 25) };
     }
 
-    /** Shows the present state and starts to follow. */
+    /** Begins to follow. */
     begin() {
       const log = this.part("log-lines");
       if (log) log.scrollTop = log.scrollHeight;
@@ -84,16 +82,16 @@
 
     // Connecting
 
-    /** Goes on after any rest: with a stream, or by fetching while nobody looks. */
+    /** Goes on after a rest. */
     resume() {
       if (this.done) return;
       this.rest();
-      if (document.hidden) this.later(POLL_HIDDEN, () => this.load());
+      if (document.hidden) this.isList || this.later(POLL_HIDDEN, () => this.load());
       else if (fresh(this.data.liveopToken ?? "")) this.open();
       else this.load();
     }
 
-    /** Closes the stream and waits for nothing. */
+    /** Closes the stream. */
     rest() {
       this.attempt++;
       this.source?.close();
@@ -102,7 +100,7 @@
       clearTimeout(this.watchdog);
     }
 
-    /** Does one thing later, instead of what was to be done.
+    /** Does one thing later, and no other.
      * @param {number} delay @param {() => void} action */
     later(delay, action) {
       clearTimeout(this.timer);
@@ -123,6 +121,11 @@
         action(JSON.parse(event.data));
         if (event.lastEventId) this.cursor = event.lastEventId;
       });
+      this.touched.clear();
+      if (this.isList) {
+        if (this.behind) source.onopen = () => this.load();
+        this.behind = true;
+      }
       on("ping", () => {});
       on("fragment", (envelope) => this.apply(envelope));
       on("state", (data) => this.enter(data.state));
@@ -139,14 +142,14 @@
       this.watchdog = setTimeout(() => this.missed(this.source), patience);
     }
 
-    /** Something came by the stream: it works. */
+    /** The stream works. */
     alive() {
       this.watch(DEAD_AFTER);
       this.misses = this.polls = 0;
       this.found();
     }
 
-    /** The stream failed: try again, after repeated failure (or an answer that is no stream) by the page.
+    /** The stream failed: tries again, in the end by the page.
      * @param {EventSource | null} source */
     missed(source) {
       if (!source || source !== this.source) return;
@@ -158,12 +161,12 @@
       this.later(backOff(this.misses), () => (again ? this.open() : this.load()));
     }
 
-    /** Fetches the operation's page, and goes on by what it says. */
+    /** Fetches the page, and goes on by what it says. */
     async load() {
       const attempt = ++this.attempt;
       const page = await fetchPage(this.data.liveopPage ?? location.href);
       if (attempt !== this.attempt || this.done) return;
-      if (page === "signed out") return this.stop("You are signed out.", "Sign in and come back");
+      if (page === "signed out") return this.signedOut();
       if (page === "gone") return this.stop("This can’t be shown any more.", "Reload the page");
       const copy = page && page.getElementById(this.root.id);
       if (!page || !copy) {
@@ -174,10 +177,11 @@
       }
       takeCsrf(page);
       this.take(copy);
+      if (this.source) return;
       if (FINAL.includes(this.data.liveopState ?? "")) {
         return this.end({
           operation: this.root.id.slice(3), state: this.data.liveopState, url: this.data.liveopPage,
-          redirect: this.data.liveopRedirect,
+          redirect: this.data.liveopRedirect ?? null,
         });
       }
       if (document.hidden) return this.later(POLL_HIDDEN, () => this.load());
@@ -196,9 +200,13 @@
       const log = this.part("log-lines");
       const keep = log && log.contains(target) ? holdScroll(log) : null;
       const content = parse(html);
+      const ids = [target, ...content.children].map((element) => element.id);
+      const focused = this.root.contains(document.activeElement);
       if (swap === "outer") replace(target, content);
       else if (swap === "inner") morphChildren(target, content);
       else if (swap === "append" || swap === "prepend") add(target, content, swap);
+      for (const id of ids) if (swap === "outer" || document.getElementById(id)) this.touched.add(id);
+      if (focused && !this.root.contains(document.activeElement)) focus(this.root.querySelector("h1"));
       if (log && keep) keep(this.part("log-lines") ?? log, Number(this.data.liveopLogTail) || 200);
       this.tell();
       this.emit("liveop:fragment", { id, swap });
@@ -207,13 +215,13 @@
     /** Whether fragments may touch that id.
      * @param {string} id */
     owns(id) {
-      return this.root.id.startsWith("op-") ? id.startsWith(this.root.id + "-") : id === "operations-rows" || /^op-.*-row$/.test(id);
+      return this.isList ? id === ROWS || /^op-.*-row$/.test(id) : id.startsWith(this.root.id + "-");
     }
 
     /** Enters a state.
      * @param {string} state */
     enter(state) {
-      if (this.data.liveopState !== state) this.data.liveopState = state;
+      this.data.liveopState = state;
       this.tell();
       this.emit("liveop:state", { operation: this.root.id.slice(3), state });
     }
@@ -250,7 +258,7 @@
       const url = new URL(address, location.href);
       if (url.origin !== location.origin) return;
       const page = await fetchPage(url.href);
-      if (page === "signed out") return this.stop("You are signed out.", "Sign in and come back");
+      if (page === "signed out") return this.signedOut();
       if (!page || page === "gone") {
         if (tries < 6) this.later(backOff(tries), () => this.follow(address, tries + 1));
         return;
@@ -264,7 +272,7 @@
       lives.delete(this.root);
       this.root.replaceWith(next);
       if (focused) focus(next.querySelector("h1") ?? next);
-      adopt(next, true).begin();
+      new Live(next, true).begin();
     }
 
     /** Takes over everything from a newer copy of the container.
@@ -272,13 +280,28 @@
     take(copy) {
       const log = this.part("log-lines");
       const keep = log && holdScroll(log);
-      const message = this.message;
       const before = this.data.liveopState;
+      if (this.isList) this.keepTouched(copy);
       morph(this.root, copy);
-      if (message) this.say(...message);
       if (log && keep) keep(this.part("log-lines") ?? log, Infinity);
-      this.tell();
-      if (before !== this.data.liveopState) this.emit("liveop:state", { operation: this.root.id.slice(3), state: this.data.liveopState });
+      const now = this.data.liveopState ?? "";
+      now === before ? this.tell() : this.enter(now);
+    }
+
+    /** Puts the rows that the stream touched into a copy of the list.
+     * @param {Element} copy */
+    keepTouched(copy) {
+      /** @param {Element | null} [row] */
+      const twin = (row) => row && copy.querySelector(`#${row.id}`);
+      for (const id of this.touched) if (!document.getElementById(id)) copy.querySelector(`#${id}`)?.remove();
+      for (const row of document.getElementById(ROWS)?.children ?? []) {
+        if (!this.touched.has(row.id)) continue;
+        const [theirs, before] = [twin(row), twin(row.previousElementSibling)];
+        const same = row.cloneNode(true);
+        if (theirs) theirs.replaceWith(same);
+        else if (before) before.after(same);
+        else copy.querySelector(`#${ROWS}`)?.prepend(same);
+      }
     }
 
     // What the page says
@@ -305,9 +328,9 @@
       return text(this.root.querySelector(".liveop-title")) || restingTitle;
     }
 
-    /** Brings the tab's title and the announcements up to date. */
+    /** Updates the tab's title and the announcements. */
     tell() {
-      if (!this.root.id.startsWith("op-")) return;
+      if (this.isList) return;
       const state = this.data.liveopState ?? "";
       const percent = this.percent();
       const sign = SIGNS[state] ?? (percent === undefined ? "" : `${percent} %`);
@@ -345,31 +368,44 @@
       }, SAY_LOST_AFTER);
     }
 
-    /** Says that live updates are here. */
-    found() {
+    /** Takes that back. */
+    calm() {
       clearTimeout(this.lostTimer);
       this.lostTimer = 0;
+    }
+
+    /** Says that live updates are here. */
+    found() {
+      this.calm();
       if (this.lost) announce("Live again.");
       this.lost = false;
-      if (!this.done && this.message?.[1] !== "live") this.say("Live", "live");
+      if (!this.done && this.line()?.dataset.kind !== "live") this.say("Live", "live");
+    }
+
+    /** Gives up until somebody signs in. */
+    signedOut() {
+      this.stop("You are signed out.", "Sign in and come back");
     }
 
     /** Gives up for good, with a link that helps.
      * @param {string} words @param {string} link */
     stop(words, link) {
       this.rest();
-      clearTimeout(this.lostTimer);
-      this.lostTimer = 0;
+      this.calm();
       this.say(words, "lost", link);
       announce(words);
     }
 
-    /** Writes the line about the connection.
+    /** The line about the connection.
+     * @returns {HTMLElement | null} */
+    line() {
+      return this.root.querySelector(".liveop-connection");
+    }
+
+    /** Writes that line.
      * @param {string} words @param {string} [kind] @param {string} [link] */
     say(words, kind = "", link) {
-      /** @type {[string, string, string?]} */
-      this.message = [words, kind, link];
-      let line = /** @type {HTMLElement | null} */ (this.root.querySelector(".liveop-connection"));
+      let line = this.line();
       if (!line) {
         line = document.createElement("div");
         line.className = "liveop-connection";
@@ -396,22 +432,19 @@
      * @param {HTMLFormElement} form */
     async cancel(form) {
       const button = form.querySelector("button");
-      const label = button?.textContent ?? "";
-      const set = (/** @type {string} */ words, /** @type {boolean} */ busy) => {
-        if (!button?.isConnected) return;
-        button.textContent = words;
-        busy ? button.setAttribute("aria-disabled", "true") : button.removeAttribute("aria-disabled");
-      };
-      if (button?.getAttribute("aria-disabled")) return;
-      set("Cancelling…", true);
+      if (!button || button.ariaDisabled) return;
+      const label = button.textContent;
+      button.ariaDisabled = "true";
+      button.textContent = "Cancelling…";
       announce("Cancelling");
       const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
       const answer = await fetch(form.getAttribute("action") ?? "", {
         method: "POST", body, headers: { "X-Liveops": "1" }, credentials: "same-origin", redirect: "manual",
       }).catch(() => null);
       if (answer?.ok || answer?.status === 409) return;
-      set(label, false);
-      if (answer?.status === 401 || answer?.type === "opaqueredirect") return this.stop("You are signed out.", "Sign in and come back");
+      button.ariaDisabled = null;
+      button.textContent = label;
+      if (answer?.status === 401 || answer?.type === "opaqueredirect") return this.signedOut();
       const words = answer ? "It could not be cancelled from here." : "The server can’t be reached; it was not cancelled.";
       this.say(words, "lost", "Reload the page");
       announce(words);
@@ -438,7 +471,7 @@
     }
   }
 
-  /** Stops the second half of a double click on Cancel: it is not meant for the button that took its place.
+  /** The second half of a double click on Cancel is not meant for the button in its place.
    * @param {MouseEvent} event */
   function onClick(event) {
     if (event.detail > 1 && event.target instanceof Element && event.target.closest('[data-liveop-command="restart"]')) event.preventDefault();
@@ -492,7 +525,7 @@
     return new URL(address ?? "", location.href).pathname;
   }
 
-  /** How long to wait before try n: longer each time, and not in step with others.
+  /** How long to wait before try n.
    * @param {number} n */
   function backOff(n) {
     return Math.min(MAX_DELAY, 500 * 2 ** n) * (0.5 + Math.random() / 2);
@@ -503,7 +536,7 @@
   /** @type {{createHTML(html: string): any} | undefined} */
   const policy = /** @type {any} */ (window).trustedTypes?.createPolicy("liveops", { createHTML: (/** @type {string} */ html) => html });
 
-  /** Makes nodes of HTML, inert until they are put on the page; a lone <tr> survives.
+  /** Makes nodes of HTML; a lone <tr> survives.
    * @param {string} html */
   function parse(html) {
     const template = document.createElement("template");
@@ -512,7 +545,7 @@
     return template.content;
   }
 
-  /** Puts times, which come in UTC, into the clock of whoever looks.
+  /** Shows times, which come in UTC, as local ones.
    * @param {ParentNode} part */
   function localize(part) {
     for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (part.querySelectorAll(".liveop-meta time, .liveop-row time, .liveop-line time"))) {
@@ -531,7 +564,7 @@
     else target.replaceWith(content);
   }
 
-  /** Adds content; what is on the page already is replaced where it is.
+  /** Adds content; what is there already is replaced in its place.
    * @param {Element} target @param {DocumentFragment} content @param {"append" | "prepend"} swap */
   function add(target, content, swap) {
     for (const element of [...content.children]) {
@@ -540,22 +573,18 @@
       morph(old, element);
       element.remove();
     }
-    target[swap](content);
+    if (!target.hasAttribute("data-liveop-known-only")) target[swap](content);
   }
 
-  /** Makes an element equal to another one, and keeps the nodes that stay: with them focus, selection and scroll.
+  /** Makes an element equal to another one, and keeps the nodes that stay.
    * @param {Node} from @param {Node} to */
   function morph(from, to) {
     if (!(from instanceof Element && to instanceof Element)) {
       if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
       return;
     }
-    if (from.nodeName !== to.nodeName) {
-      const name = document.activeElement && from.contains(document.activeElement) && document.activeElement.getAttribute("name");
-      from.replaceWith(to);
-      if (name) focus(to.querySelector(`[name="${CSS.escape(name)}"]`));
-      return;
-    }
+    if (from.className === "liveop-connection") return; // the shim's own
+    if (from.nodeName !== to.nodeName) return from.replaceWith(to);
     for (const { name } of [...from.attributes]) {
       if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) from.removeAttribute(name);
     }
@@ -582,7 +611,7 @@
     while (at) at = drop(at);
   }
 
-  /** The child that is to become `next`: the one with its id, else the next one that is like it.
+  /** The child that is to become `next`.
    * @param {Node} parent @param {ChildNode | null} at @param {Node} next */
   function twin(parent, at, next) {
     const id = next instanceof Element && next.id;
@@ -603,7 +632,7 @@
     return next;
   }
 
-  /** Notes where a log is scrolled to; the answer trims it and puts it there again.
+  /** Notes where a log is scrolled to; the answer trims and restores it.
    * @param {HTMLElement} log */
   function holdScroll(log) {
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 12;
@@ -655,13 +684,13 @@
   /** @type {(string | (() => string))[]} */
   let unsaid = [];
 
-  /** Says a milestone, once the fragments that belong to it are here; several at once become one text.
+  /** Says milestones, once their fragments are here.
    * @param {string | (() => string)} words */
   function announce(words) {
     unsaid.push(words);
     if (unsaid.length > 1) return;
     setTimeout(() => {
-      announcer().textContent = [...new Set(unsaid.map((item) => (typeof item === "string" ? item : item())))].join(". ");
+      announcer().textContent = [...new Set(unsaid.map((item) => (typeof item === "string" ? item : item())))].join(". ").replaceAll("..", ".");
       unsaid = [];
     }, 150);
   }

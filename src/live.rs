@@ -3,13 +3,15 @@
 mod builder;
 mod follow;
 mod housekeeping;
+mod lists;
 mod streams;
 mod subscribe;
 mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
+pub use lists::RowPage;
 pub use streams::StreamPlace;
-pub use subscribe::{OpenError, Opened};
+pub use subscribe::{OpenError, Opened, Reader};
 pub use upload::Receiving;
 
 use std::path::{Path, PathBuf};
@@ -60,7 +62,9 @@ struct Inner {
     waiting_epoch: u64,
     changed: Arc<Notify>,
     streams: Arc<OpenStreams>,
+    lists: Arc<lists::Lists>,
     follower: tokio::task::AbortHandle,
+    list_keeper: tokio::task::AbortHandle,
     housekeeper: tokio::task::AbortHandle,
     /// Where runs live. Dropped without waiting: a run that hangs must not hold the process.
     runtime: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
@@ -75,6 +79,7 @@ impl std::fmt::Debug for LiveOps {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.follower.abort();
+        self.list_keeper.abort();
         self.housekeeper.abort();
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.shutdown_background();
@@ -209,6 +214,7 @@ impl LiveOps {
         }
         tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
         self.0.runner.queued();
+        self.0.lists.touch(&viewer.id, id);
         Ok((id, true))
     }
 
@@ -257,6 +263,7 @@ impl LiveOps {
             CancelAnswer::Cancelled => self.0.changed.notify_one(),
             CancelAnswer::Nothing => {}
         }
+        self.0.lists.touch(&viewer.id, id);
         Ok(true)
     }
 
@@ -275,6 +282,7 @@ impl LiveOps {
         let restarted = self.0.store.restart(id, Timestamp::now()).await?;
         if restarted {
             self.0.runner.queued();
+            self.0.lists.touch(&viewer.id, id);
         }
         Ok(Some(restarted))
     }
@@ -282,10 +290,19 @@ impl LiveOps {
     /// A token with which `user` may open the stream of `operation` for the next while. Whoever
     /// calls it vouches for the user: pages make it for the viewer whom they show the operation.
     pub fn subscription_token(&self, user: &str, operation: OperationId) -> Token {
+        self.token(user, Channel::Operation(operation))
+    }
+
+    /// A token with which `user` may open the stream of their own list for the next while.
+    pub fn list_token(&self, user: &str) -> Token {
+        self.token(user, Channel::User(user.to_owned()))
+    }
+
+    fn token(&self, user: &str, channel: Channel) -> Token {
         let ttl = i64::try_from(self.0.token_ttl.as_secs()).unwrap_or(i64::MAX);
         self.0.keys.sign(&Grant {
             user: user.to_owned(),
-            channels: vec![Channel::Operation(operation)],
+            channels: vec![channel],
             expires: Timestamp::now().as_second().saturating_add(ttl),
         })
     }

@@ -6,10 +6,13 @@
 
 mod estimate;
 mod log;
+mod row;
 mod stages;
 
 pub use estimate::Bar;
 pub use log::{Line, LogChange, LogTail, Shown};
+pub use row::Row;
+pub(crate) use row::whole;
 pub use stages::{Stage, StageState, Stages};
 
 use std::sync::Arc;

@@ -16,8 +16,11 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, context};
 
 use crate::operation::Record;
-use crate::projection::{Delta, Line, Projection, Region, Shown};
-use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, Subject, Swap};
+use crate::projection::{Delta, Line, Projection, Region, Row, Shown, whole};
+use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, RowRenderer, Subject, Swap};
+
+/// A time in a page's `datetime`.
+const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
 
 /// So much of a log line is shown on a page, in bytes; the whole log has all of it.
 const LINE_SHOWN: usize = 8 * 1024;
@@ -134,40 +137,36 @@ impl Renderer {
             log_tail => projection.log().limit(),
             next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
             redirect => ending.and_then(|ending| ending.redirect.clone()),
-            created => record.created.to_string(),
-            started => record.started.map(|time| time.to_string()),
-            finished => record.finished.map(|time| time.to_string()),
+            created => record.created.strftime(SECONDS).to_string(),
+            started => record.started.map(|time| time.strftime(SECONDS).to_string()),
+            finished => record.finished.map(|time| time.strftime(SECONDS).to_string()),
             reference => id.reference(),
             result => ending.and_then(|ending| ending.result.as_ref()).map(|result| Value::from(Serde(result))),
             regions => Value::from_pairs(regions),
         }
     }
 
-    /// One row of the list of operations.
-    pub fn row(&self, record: &Record, projection: Option<&Projection>, kind_title: &str) -> Value {
-        let state = projection.map_or(record.state, Projection::state);
-        let ending = projection.and_then(Projection::ending).map(AsRef::as_ref).or(record.ending.as_ref());
-        let summary = match ending.and_then(|ending| ending.message.as_ref()) {
-            Some(message) => Some(message.as_str().to_owned()),
-            None if state.is_final() => None,
-            None => projection.map(|projection| projection.status().text.as_str().to_owned()),
-        };
-        let percent = projection.filter(|_| !state.is_final()).and_then(Projection::overall_percent);
-        let took =
-            record.started.zip(record.finished).map(|(from, to)| to.duration_since(from).as_secs_f64());
+    /// What the template of a row needs.
+    fn row_context(&self, row: &Row) -> Value {
+        let figures: Vec<_> = row
+            .figures
+            .iter()
+            .map(|(key, value)| context! { key, value => Value::from(Serde(value)) })
+            .collect();
         context! {
-            id => record.id.to_string(),
-            element => format!("op-{}-row", record.id),
-            title => &*record.title,
-            kind_title => kind_title,
-            state => state.as_str(),
-            word => state.word(),
-            url => self.addresses.operation(record.id),
-            percent => percent.map(whole),
-            summary => summary,
-            result => ending.and_then(|ending| ending.result.as_ref()).map(|result| Value::from(Serde(result))),
-            created => record.created.to_string(),
-            took_seconds => took.filter(|_| state.is_final()),
+            id => row.id.to_string(),
+            element => row.element(),
+            title => &*row.title,
+            kind_title => &*row.kind_title,
+            state => row.state.as_str(),
+            word => row.state.word(),
+            url => self.addresses.operation(row.id),
+            before => row.before,
+            percent => row.percent,
+            summary => row.summary.as_deref(),
+            figures => figures,
+            created => row.created.strftime(SECONDS).to_string(),
+            took_seconds => row.took_seconds,
         }
     }
 
@@ -278,6 +277,20 @@ impl Renderer {
     }
 }
 
+impl RowRenderer for Renderer {
+    fn row(&self, row: &Row) -> String {
+        let html = self.page("regions/row.html", context! { row => self.row_context(row) });
+        html.unwrap_or_else(|error| {
+            tracing::error!(operation = %row.id, %error, "a row failed to render");
+            format!(
+                "<tr id=\"{}\" class=\"liveop-broken\"><td colspan=\"5\">This row could not be shown. The \
+                 server's log says why.</td></tr>",
+                row.element()
+            )
+        })
+    }
+}
+
 impl FrameRenderer for Renderer {
     fn frame(&self, subject: &Subject, projection: &Projection, delta: &Delta) -> Frame {
         let id = subject.id;
@@ -315,7 +328,7 @@ fn line_context(line: &Line) -> Value {
     context! {
         seq => line.seq,
         time => line.at.strftime("%H:%M:%S").to_string(),
-        at => line.at.to_string(),
+        at => line.at.strftime(SECONDS).to_string(),
         level => line.level.as_str(),
         text => shown(line.text.as_str()),
     }
@@ -329,12 +342,6 @@ fn shown(text: &str) -> Cow<'_, str> {
     }
     let (shown, rest) = text.split_at(text.floor_char_boundary(LINE_SHOWN));
     format!("{shown}… ({} more bytes in the whole log)", rest.len()).into()
-}
-
-/// A percentage without its fraction: 100 only when it is.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
-fn whole(percent: f64) -> u8 {
-    percent.clamp(0.0, 100.0) as u8
 }
 
 /// A rate with as many digits as mean something.

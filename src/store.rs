@@ -99,6 +99,35 @@ pub struct RecordPage {
     pub more: bool,
 }
 
+/// What tells of an operation whether it changed, without reading it whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glance {
+    /// The operation.
+    pub id: OperationId,
+    /// The id of the user whose it is.
+    pub owner: String,
+    /// When it was started by its user.
+    pub created: Timestamp,
+    /// Grows with each operation that is stored.
+    pub row: i64,
+    /// Where it stands.
+    pub state: State,
+    /// The number of the latest attempt.
+    pub attempt: u32,
+    /// How many waiting operations are before it, while it waits.
+    pub before: Option<u64>,
+}
+
+/// A look at the lists of several users.
+#[derive(Debug, Clone, Default)]
+pub struct Glances {
+    /// For each owner, in the order in which they were asked for: the newest page, newest first.
+    pub newest: Vec<Vec<Glance>>,
+    /// Of these owners' operations, those that run or wait, and those that were asked for by their
+    /// id, as far as they are there. Of very many that wait it is those that come next.
+    pub others: Vec<Glance>,
+}
+
 /// Where operations, their logs and the queue last.
 ///
 /// Whoever implements it keeps these promises: a method that returned `Ok` has committed; each
@@ -119,6 +148,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of the owner's operations, newest first; `page` counts from 1.
     async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage>;
+
+    /// A number that is another one after whatever change of the store, by whatever process.
+    async fn version(&self) -> StoreResult<i64>;
+
+    /// Looks at the newest `per_page` operations of each of `owners`, at what of theirs runs or
+    /// waits, and at the operations `ids`, whosesoever they are.
+    async fn glance(&self, owners: &[String], per_page: u32, ids: &[OperationId]) -> StoreResult<Glances>;
+
+    /// These operations' records, as far as they are there, with the stored pages of those that run.
+    async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>>;
 
     /// How many waiting operations are before this waiting one.
     async fn before(&self, id: OperationId) -> StoreResult<u64>;

@@ -12,7 +12,7 @@ use liveops::live::Snapshot;
 use liveops::operation::{NewOperation, Record, State};
 use liveops::projection::{Line, Projection};
 use liveops::store::{
-    CancelAnswer, Finish, Lease, RecordPage, Removed, Sqlite, Store, StoreError, StoreResult,
+    CancelAnswer, Finish, Glances, Lease, RecordPage, Removed, Sqlite, Store, StoreError, StoreResult,
 };
 use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,18 @@ impl Store for Faulty {
     async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage> {
         self.store.list(owner, page, per_page).await
     }
+    async fn version(&self) -> StoreResult<i64> {
+        self.store.version().await
+    }
+
+    async fn glance(&self, owners: &[String], per_page: u32, ids: &[OperationId]) -> StoreResult<Glances> {
+        self.store.glance(owners, per_page, ids).await
+    }
+
+    async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+        self.store.records(ids).await
+    }
+
     async fn before(&self, id: OperationId) -> StoreResult<u64> {
         self.store.before(id).await
     }

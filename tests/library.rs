@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use liveops::live::{OpenError, Opened};
+use liveops::live::{OpenError, Opened, Reader};
 use liveops::operation::{OperationId, State};
 use liveops::store::Sqlite;
-use liveops::stream::{Cursor, Watch};
+use liveops::stream::Cursor;
 use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -95,12 +95,12 @@ impl App {
         Self { live, _folder: folder }
     }
 
-    async fn act(&self, act: &str) -> (OperationId, Watch) {
+    async fn act(&self, act: &str) -> (OperationId, Reader) {
         let id = self.live.start(&viewer("alice"), Act(act.into())).await.expect("started");
         (id, self.watch(id).await)
     }
 
-    async fn watch(&self, id: OperationId) -> Watch {
+    async fn watch(&self, id: OperationId) -> Reader {
         let token = self.live.subscription_token("alice", id);
         match self.live.open(&viewer("alice"), token.as_str(), None, Cursor::START).await {
             Ok(Opened::Stream(watch, _)) => watch,
@@ -109,7 +109,7 @@ impl App {
     }
 
     /// All that a watcher is sent until the end.
-    async fn follow(&self, mut watch: Watch) -> String {
+    async fn follow(&self, mut watch: Reader) -> String {
         let all = async {
             let mut text = String::new();
             while let Some(frame) = watch.next().await {
@@ -126,7 +126,7 @@ impl App {
     }
 }
 
-async fn until_logged(watch: &mut Watch) {
+async fn until_logged(watch: &mut Reader) {
     let begun = async {
         loop {
             let frame = watch.next().await.expect("it runs");

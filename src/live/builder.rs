@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::lists::{Lists, keep};
 use super::streams::OpenStreams;
 use super::{Inner, LiveOps, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
@@ -196,8 +197,12 @@ impl LiveOpsBuilder {
             Arc::clone(&changed),
         );
         runner.recover().await?;
+        let lists = Arc::new(Lists::new(Arc::new(renderer.clone())));
         let live = LiveOps(Arc::new_cyclic(|inner| Inner {
-            follower: tokio::spawn(follow::follow(inner.clone(), Arc::clone(&changed))).abort_handle(),
+            follower: tokio::spawn(follow::follow(inner.clone(), Arc::clone(&changed), Arc::clone(&lists)))
+                .abort_handle(),
+            list_keeper: tokio::spawn(keep(inner.clone(), Arc::clone(&lists))).abort_handle(),
+            lists,
             housekeeper: tokio::spawn(housekeeping::keep_house(inner.clone())).abort_handle(),
             retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),

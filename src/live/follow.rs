@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::lists::Lists;
 use super::{Inner, LiveOps};
 use crate::operation::State;
 use crate::store::StoreResult;
@@ -16,10 +17,10 @@ use crate::stream::Live;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Follows until the [`LiveOps`] is gone.
-pub(super) async fn follow(inner: Weak<Inner>, changed: Arc<Notify>) {
+pub(super) async fn follow(inner: Weak<Inner>, changed: Arc<Notify>, lists: Arc<Lists>) {
     loop {
         tokio::select! {
-            () = changed.notified() => {}
+            () = changed.notified() => lists.changed(),
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
         let Some(inner) = inner.upgrade() else { return };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{LiveOps, StreamPlace};
 use crate::access::{Channel, Viewer};
 use crate::store::StoreError;
-use crate::stream::{Cursor, Subject, Watch};
+use crate::stream::{Cursor, Frame, ListWatch, Subject, Watch};
 
 /// A stream that may be read.
 #[derive(Debug)]
@@ -13,7 +13,26 @@ pub enum Opened {
     /// The reader has seen the ending already.
     Over,
     /// What it lacks comes from here, until the session's place is lost.
-    Stream(Watch, StreamPlace),
+    Stream(Reader, StreamPlace),
+}
+
+/// What a stream reads.
+#[derive(Debug)]
+pub enum Reader {
+    /// One operation.
+    Operation(Watch),
+    /// One user's list.
+    List(ListWatch),
+}
+
+impl Reader {
+    /// The next frame; `None` after the ending.
+    pub async fn next(&mut self) -> Option<Frame> {
+        match self {
+            Self::Operation(watch) => watch.next().await,
+            Self::List(watch) => watch.next().await,
+        }
+    }
 }
 
 /// Why a stream was not opened.
@@ -60,8 +79,14 @@ impl LiveOps {
             (None, []) => None,
             (None, _) => return Err(OpenError::ChannelNeeded),
         };
-        let Some(Channel::Operation(id)) = channel else {
-            return Err(OpenError::Refused);
+        let id = match channel {
+            Some(Channel::Operation(id)) => id,
+            // Each list is its own user's, whatever a token says.
+            Some(Channel::User(user)) if *user == viewer.id => {
+                let place = self.0.streams.enter(&viewer.id, &viewer.session).ok_or(OpenError::TooMany)?;
+                return Ok(Opened::Stream(Reader::List(self.0.lists.open(user).await?), place));
+            }
+            _ => return Err(OpenError::Refused),
         };
         let watch = match self.0.hub.watch(*id, cursor) {
             Some(watch) => watch,
@@ -81,6 +106,6 @@ impl LiveOps {
             return Ok(Opened::Over);
         }
         let place = self.0.streams.enter(&viewer.id, &viewer.session).ok_or(OpenError::TooMany)?;
-        Ok(Opened::Stream(watch, place))
+        Ok(Opened::Stream(Reader::Operation(watch), place))
     }
 }

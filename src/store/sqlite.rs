@@ -2,6 +2,7 @@
 
 mod accounts;
 mod fault;
+mod glance;
 mod log;
 mod open;
 mod operations;

@@ -17,12 +17,13 @@ use super::commands::SUBMISSION;
 use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
-use crate::access::{Viewer, random_text};
+use crate::access::{Channel, Viewer, random_text};
 use crate::live::Snapshot;
 use crate::operation::{FieldError, FieldKind, Kind, OperationId};
 use crate::progress::Level;
 use crate::projection::Line;
 use crate::render::Personal;
+use crate::stream::RowRenderer as _;
 
 /// The kinds that can be started.
 pub(super) async fn catalogue(
@@ -129,27 +130,31 @@ pub(super) async fn list(
     Extension(viewer): Extension<Viewer>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Html<String>, Refusal> {
-    let mut page =
-        query.get("page").and_then(|page| page.parse().ok()).filter(|page| *page > 0).unwrap_or(1u32);
-    let mut records = app.live.list(&viewer, page).await?;
-    if records.records.is_empty() && page > 1 {
+    let asked = query.get("page");
+    let mut page = asked.and_then(|page| page.parse().ok()).filter(|page| *page > 0).unwrap_or(1u32);
+    let mut found = app.live.rows(&viewer, page).await?;
+    if found.rows.is_empty() && page > 1 {
         page = 1;
-        records = app.live.list(&viewer, page).await?;
+        found = app.live.rows(&viewer, page).await?;
     }
     let renderer = app.live.renderer();
-    let rows: Vec<_> = records
-        .records
-        .iter()
-        .map(|record| {
-            let title = app.live.kind(&record.kind).map_or(record.kind.as_str(), |kind| kind.title.as_str());
-            renderer.row(record, app.live.running_page(record.id).as_ref(), title)
-        })
-        .collect();
-    let at = |page: u32| format!("{}?page={page}", renderer.addresses().operations());
+    let newest = renderer.addresses().operations();
+    let at = |page: u32| if page > 1 { format!("{newest}?page={page}") } else { newest.clone() };
+    let list = context! {
+        channel => Channel::User(viewer.id.clone()).to_string(),
+        token => app.live.list_token(&viewer.id).as_str(),
+        stream_url => renderer.addresses().stream(),
+        page_url => if asked.is_some() { format!("{newest}?page={page}") } else { newest.clone() },
+        // New operations belong on the page of the newest ones only.
+        known_only => asked.is_some(),
+        active => found.rows.iter().any(|row| !row.state.is_final()),
+    };
+    let rows: Vec<_> = found.rows.iter().map(|row| Value::from_safe_string(renderer.row(row))).collect();
     let context = context! {
-        rows => rows,
+        list,
+        rows,
         newer_url => (page > 1).then(|| at(page - 1)),
-        older_url => records.more.then(|| at(page.saturating_add(1))),
+        older_url => found.more.then(|| at(page.saturating_add(1))),
         ..layout(&app, Some(&viewer), "operations")
     };
     Ok(Html(renderer.page("operations.html", context)?))

@@ -20,8 +20,8 @@ use super::App;
 use super::error::Refusal;
 use super::identify::{is_still_in, signed_out};
 use crate::access::Viewer;
-use crate::live::{OpenError, Opened, StreamPlace};
-use crate::stream::{Cursor, Watch};
+use crate::live::{OpenError, Opened, Reader, StreamPlace};
+use crate::stream::Cursor;
 
 /// A quiet stream says so this often; the contract allows 15 s.
 const PING: Duration = Duration::from_secs(12);
@@ -42,8 +42,8 @@ pub(super) async fn open(
     let cursor = header_cursor.or(last_event_id).map_or(Cursor::START, Cursor::parse);
     match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Opened::Stream(watch, place)) => match is_still_in(&app, &parts, &viewer).await {
-            Ok(true) => respond(watch, place, app.shutdown.clone()),
+        Ok(Opened::Stream(reader, place)) => match is_still_in(&app, &parts, &viewer).await {
+            Ok(true) => respond(reader, place, app.shutdown.clone()),
             Ok(false) => signed_out(&app, &parts),
             Err(refusal) => refusal.into_response(),
         },
@@ -66,19 +66,19 @@ pub(super) async fn only_get() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response()
 }
 
-fn respond(watch: Watch, place: StreamPlace, shutdown: CancellationToken) -> Response {
+fn respond(reader: Reader, place: StreamPlace, shutdown: CancellationToken) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(events(watch, place, shutdown))).into_response()
+    (headers, Body::from_stream(events(reader, place, shutdown))).into_response()
 }
 
 /// Sends what the reader lacks, and waits; until the ending is sent, the reader is gone or signed
 /// out, or the server stops.
 fn events(
-    mut watch: Watch,
+    mut reader: Reader,
     place: StreamPlace,
     shutdown: CancellationToken,
 ) -> impl tokio_stream::Stream<Item = Result<Bytes, Infallible>> {
@@ -101,7 +101,7 @@ fn events(
                 // The ending first: nothing is sent to somebody who signed out meanwhile.
                 biased;
                 () = &mut over => break,
-                frame = watch.next() => match frame {
+                frame = reader.next() => match frame {
                     Some(frame) => {
                         sent = Instant::now();
                         yield Ok(frame.bytes);

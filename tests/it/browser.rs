@@ -1,5 +1,7 @@
 //! What a person sees in a real browser.
 
+mod list;
+
 use crate::harness::{Chromium, Server};
 use crate::start::csv;
 

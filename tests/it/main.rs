@@ -14,6 +14,7 @@ mod groups;
 mod hardening;
 mod heavy;
 mod hostile;
+mod list;
 mod log;
 mod pages;
 mod resume;

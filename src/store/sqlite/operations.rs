@@ -9,10 +9,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::fault::Fault;
 use super::rows::{self, RECORD, micros, record, signed, to_json, unsigned};
 use super::worker::{self, Worker};
-use super::{Sqlite, log};
+use super::{Sqlite, glance, log};
 use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
-use crate::store::{CancelAnswer, Finish, Lease, RecordPage, Removed, Store, StoreError, StoreResult};
+use crate::store::{
+    CancelAnswer, Finish, Glances, Lease, RecordPage, Removed, Store, StoreError, StoreResult,
+};
 
 #[async_trait]
 impl Store for Sqlite {
@@ -61,6 +63,33 @@ impl Store for Sqlite {
             let more = records.len() > per_page as usize;
             records.truncate(per_page as usize);
             Ok(RecordPage { records, more })
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn version(&self) -> StoreResult<i64> {
+        self.0.readers.version().await
+    }
+
+    async fn glance(&self, owners: &[String], per_page: u32, ids: &[OperationId]) -> StoreResult<Glances> {
+        let (owners, ids) = (owners.to_vec(), ids.to_vec());
+        self.0.readers.read(move |connection| glance::glance(connection, &owners, per_page, &ids)).await
+    }
+
+    async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+        let ids = ids.to_vec();
+        let find = move |connection: &Connection| {
+            let sql = format!(
+                "SELECT {RECORD}, projection FROM liveops_operations
+                 LEFT JOIN liveops_projections ON operation = id AND state IN ('running', 'cancelling')
+                 WHERE id = ?1"
+            );
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                let mut statement = connection.prepare_cached(&sql)?;
+                collect_with_pages(&mut statement.query([id.to_string()])?, &mut found)?;
+            }
+            Ok(found)
         };
         self.0.readers.read(find).await
     }
@@ -330,12 +359,18 @@ fn runs_of(
          LEFT JOIN liveops_projections ON operation = id WHERE worker = ?1 ORDER BY row"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([worker])?;
+    collect_with_pages(&mut statement.query([worker])?, runs)
+}
+
+fn collect_with_pages(
+    rows: &mut rusqlite::Rows<'_>,
+    found: &mut Vec<(Record, Option<Projection>)>,
+) -> Result<(), Fault> {
     while let Some(row) = rows.next()? {
         let record = record(row)?;
         let text: Option<String> = row.get("projection")?;
         let page = text.and_then(|text| projection(&record.id.to_string(), &text));
-        runs.push((record, page));
+        found.push((record, page));
     }
     Ok(())
 }

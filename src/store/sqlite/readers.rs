@@ -24,16 +24,34 @@ struct Pool {
     path: PathBuf,
     /// Guards the connections that nobody uses.
     idle: Mutex<Vec<Connection>>,
+    /// Guards the connection that tells whether something changed; the number is its own.
+    watching: Mutex<Option<Connection>>,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        let pool = Pool { path, idle: Mutex::default() };
+        let pool = Pool { path, idle: Mutex::default(), watching: Mutex::default() };
         Self { places: Arc::new(Semaphore::new(MOST)), pool: Arc::new(pool) }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.pool.path
+    }
+
+    /// A number that changes with each commit of any other connection to the file.
+    pub(super) async fn version(&self) -> StoreResult<i64> {
+        let pool = Arc::clone(&self.pool);
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut watching = pool.watching.lock();
+            let connection = watching.take().map_or_else(|| open_reader(&pool.path), Ok)?;
+            let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+            *watching = Some(connection);
+            Ok::<_, Fault>(version)
+        });
+        match reading.await {
+            Ok(result) => result.map_err(Fault::of_read),
+            Err(error) => Err(StoreError::Failed(error.into())),
+        }
     }
 
     /// Does `query` on a thread that may block.

@@ -82,6 +82,15 @@ impl Chromium {
         serde_json::from_str::<Value>(&text).expect("JSON")["value"].take()
     }
 
+    /// A client with this browser's session.
+    pub(crate) async fn client(&self, server: &Server) -> super::Client {
+        let client = super::Client::new(server.address);
+        for cookie in self.page.get_all_cookies().await.expect("cookies") {
+            client.set_cookie(cookie.name(), cookie.value());
+        }
+        client
+    }
+
     /// Goes to a path of the server.
     pub(crate) async fn open(&self, path: &str) {
         self.page.goto(&format!("{}{path}", self.base)).await.expect("it loads");

@@ -1,0 +1,105 @@
+//! One operation as its line in the list.
+
+use jiff::Timestamp;
+use serde_json::{Number, Value};
+
+use super::Projection;
+use crate::operation::{OperationId, Record, State};
+
+/// So many entries of a result are looked at for figures.
+const FIGURES: usize = 2;
+
+/// What the list shows of an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The operation.
+    pub id: OperationId,
+    /// What the run is called.
+    pub title: String,
+    /// The title of its kind.
+    pub kind_title: String,
+    /// Where it stands.
+    pub state: State,
+    /// How many operations are before it, while it waits.
+    pub before: Option<u64>,
+    /// The whole work done, 0 to 100, while it runs and that is known.
+    pub percent: Option<u8>,
+    /// What is being done, or the message that it ended with.
+    pub summary: Option<String>,
+    /// The first figures of its result.
+    pub figures: Vec<(String, Number)>,
+    /// When it was started by its user.
+    pub created: Timestamp,
+    /// Seconds that the latest attempt took, once it is over.
+    pub took_seconds: Option<f64>,
+}
+
+impl Row {
+    /// The row of a record; `projection` is its page, where it runs, and `before` its place in the
+    /// queue, where it waits.
+    pub fn new(
+        record: &Record,
+        projection: Option<&Projection>,
+        kind_title: &str,
+        before: Option<u64>,
+    ) -> Self {
+        let mut row = Self {
+            id: record.id,
+            title: record.title.clone(),
+            kind_title: kind_title.to_owned(),
+            state: record.state,
+            before: before.filter(|_| record.state == State::Waiting),
+            percent: None,
+            summary: None,
+            figures: Vec::new(),
+            created: record.created,
+            took_seconds: None,
+        };
+        if let Some(ending) = &record.ending {
+            row.summary = ending.message.as_ref().map(|message| message.as_str().to_owned());
+            row.figures = figures(ending.result.as_ref());
+        }
+        if record.state.is_final() {
+            let times = record.started.zip(record.finished);
+            row.took_seconds = times.map(|(from, to)| to.duration_since(from).as_secs_f64());
+        } else if let Some(projection) = projection {
+            row.follow(projection);
+        }
+        row
+    }
+
+    /// The id of the row's element.
+    pub fn element(&self) -> String {
+        Self::element_of(self.id)
+    }
+
+    /// The id of the element of an operation's row.
+    pub fn element_of(id: OperationId) -> String {
+        format!("op-{id}-row")
+    }
+
+    /// Takes over what the page of the running operation shows.
+    pub fn follow(&mut self, projection: &Projection) {
+        self.state = projection.state();
+        self.before = projection.before();
+        let ending = projection.ending();
+        let summary = match ending {
+            Some(ending) => ending.message.as_ref(),
+            None => Some(&projection.status().text),
+        };
+        self.summary = summary.map(|text| text.as_str().to_owned()).filter(|text| !text.is_empty());
+        self.figures = figures(ending.and_then(|ending| ending.result.as_ref()));
+        self.percent = projection.overall_percent().filter(|_| !self.state.is_final()).map(whole);
+    }
+}
+
+fn figures(result: Option<&Value>) -> Vec<(String, Number)> {
+    let entries = result.and_then(Value::as_object).into_iter().flatten().take(FIGURES);
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_number()?.clone()))).collect()
+}
+
+/// A percentage without its fraction: 100 only when it is.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+pub(crate) fn whole(percent: f64) -> u8 {
+    percent.clamp(0.0, 100.0) as u8
+}
