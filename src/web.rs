@@ -12,6 +12,7 @@ mod health;
 mod identify;
 mod layout;
 mod login;
+mod metrics;
 mod pages;
 mod segment;
 mod session;
@@ -19,6 +20,7 @@ mod standing;
 mod stream;
 mod throttle;
 
+pub use self::metrics::metrics;
 pub use identify::{Identify, IdentifyError};
 pub use session::Sessions;
 

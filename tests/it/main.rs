@@ -16,6 +16,7 @@ mod heavy;
 mod hostile;
 mod list;
 mod log;
+mod metrics;
 mod pages;
 mod resume;
 mod retention;
