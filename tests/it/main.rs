@@ -21,6 +21,7 @@ mod pages;
 mod resume;
 mod retention;
 mod screenshots;
+mod secrets;
 mod settings;
 mod start;
 mod stream;
