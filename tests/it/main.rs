@@ -27,5 +27,6 @@ mod start;
 mod stream;
 mod submission;
 mod templates;
+mod terminal;
 mod throttle;
 mod users;
