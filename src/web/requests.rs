@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
@@ -34,7 +34,9 @@ pub(super) async fn trace(mut request: Request, next: Next) -> Response {
             tracing::debug!(status, seconds, "answered");
         }
     });
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+    // What is not there, and what is somebody else's, gets the same bytes.
+    let is_told = response.status() != StatusCode::NOT_FOUND;
+    if let Some(value) = HeaderValue::from_str(&id.to_string()).ok().filter(|_| is_told) {
         response.headers_mut().insert(HEADER, value);
     }
     response

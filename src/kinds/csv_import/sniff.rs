@@ -38,7 +38,9 @@ const MAGICS: [(&[u8], &str); 15] = [
 /// Looks at the first bytes of a file.
 pub(super) fn sniff(head: &[u8]) -> Looks {
     let wide_marks: [&[u8]; 3] = [b"\xFF\xFE", b"\xFE\xFF", b"\0\0\xFE\xFF"];
-    if head.is_empty() {
+    // What is shorter than what is looked at is the whole file.
+    let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    if head.len() < HEAD && text.trim_ascii().is_empty() {
         return Looks::Empty;
     }
     if wide_marks.iter().any(|mark| head.starts_with(mark)) {
@@ -75,7 +77,10 @@ mod tests {
         assert_eq!(sniff(b"a,b\n1,2\n"), Looks::Text { from: 0 });
         assert_eq!(sniff(b"\xEF\xBB\xBFa,b"), Looks::Text { from: 3 });
         assert_eq!(sniff(b"PKW,b\n"), Looks::Text { from: 0 });
-        assert_eq!(sniff(b""), Looks::Empty);
+        for nothing in [&b""[..], b" \n\n\t\r\n", b"\xEF\xBB\xBF\n"] {
+            assert_eq!(sniff(nothing), Looks::Empty);
+        }
+        assert_eq!(sniff(&[b' '; HEAD]), Looks::Text { from: 0 }, "there may be more");
         assert_eq!(sniff(b"\xFF\xFEa\0,\0"), Looks::Wide);
         assert_eq!(sniff(b"\xFE\xFF\0a\0,"), Looks::Wide);
         assert_eq!(sniff(b"a\0,\0b\0\n\0"), Looks::Wide);
