@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use super::App;
 use super::body::{Reading, read_command};
@@ -57,13 +58,16 @@ pub(super) async fn start(
     };
     let (live, owner, name) = (app.live.clone(), viewer.clone(), kind.name.clone());
     // A task of its own: a client that goes away now must not take the files of what is committed.
-    let started = tokio::spawn(async move {
-        let (id, is_new) = live.submit(&owner, &name, input, sent).await?;
-        if is_new {
-            files.into_iter().for_each(Receiving::keep);
+    let started = tokio::spawn(
+        async move {
+            let (id, is_new) = live.submit(&owner, &name, input, sent).await?;
+            if is_new {
+                files.into_iter().for_each(Receiving::keep);
+            }
+            Ok(id)
         }
-        Ok(id)
-    });
+        .in_current_span(),
+    );
     match started.await.map_err(|_| Refusal::Internal)? {
         Ok(id) => Ok(Redirect::to(&app.live.renderer().addresses().operation(id)).into_response()),
         Err(NotStarted::NoKind(_)) => Err(Refusal::NotFound),

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use minijinja::context;
 use tower_cookies::Cookies;
+use tracing::Instrument as _;
 
 use super::App;
 use super::body::{Posted, Reading, read_command};
@@ -119,12 +120,15 @@ pub(super) async fn logout(
 ) -> Result<Response, Refusal> {
     read_command(&login.app.csrf, &viewer, request).await?;
     // A task of its own: a client that goes away now must not keep its streams.
-    let ended = tokio::spawn(async move {
-        login.sessions.end(&cookies).await?;
-        login.app.live.end_streams(&viewer.session);
-        tracing::info!(user = viewer.id, "signed out");
-        Ok::<(), Refusal>(())
-    });
+    let ended = tokio::spawn(
+        async move {
+            login.sessions.end(&cookies).await?;
+            login.app.live.end_streams(&viewer.session);
+            tracing::info!(user = viewer.id, "signed out");
+            Ok::<(), Refusal>(())
+        }
+        .in_current_span(),
+    );
     ended.await.map_err(|_| Refusal::Internal)??;
     Ok(Redirect::to("/login").into_response())
 }
