@@ -1,11 +1,15 @@
 //! The commands.
 
 mod demo;
+mod follow;
 mod log;
+mod run;
+mod screen;
 mod serve;
 mod server;
 mod token;
 mod user;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +53,26 @@ enum Command {
         #[command(flatten)]
         settings: SettingFlags,
     },
+    /// Run an operation here and show it in the terminal
+    Run {
+        /// The kind of operation, such as simulate
+        kind: String,
+        /// The user whose it is; without it the only one there is
+        #[arg(long, value_name = "NAME")]
+        owner: Option<String>,
+        /// A field of the kind's form; for a file its path
+        #[arg(long = "field", value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+        #[command(flatten)]
+        settings: SettingFlags,
+    },
+    /// Follow an operation in the terminal, whichever process runs it
+    Watch {
+        /// The operation's id
+        id: String,
+        #[command(flatten)]
+        settings: SettingFlags,
+    },
     /// Print a subscription token, for following an operation with curl
     Token {
         /// The operation's id
@@ -73,25 +97,34 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
         Err(error) => return wrong_use(&error),
     };
     let flags = match &cli.command {
-        Command::Demo { settings } | Command::Serve { settings } | Command::Token { settings, .. } => {
-            settings.clone()
-        }
+        Command::Demo { settings }
+        | Command::Serve { settings }
+        | Command::Run { settings, .. }
+        | Command::Watch { settings, .. }
+        | Command::Token { settings, .. } => settings.clone(),
         Command::User { .. } => SettingFlags::default(),
     };
     let settings = Settings::read(flags.and(cli.database.0), cli.config.as_deref())?;
-    let _log = log::start(cli.verbose, settings.log_format);
+    // In a terminal what a server would log is on the screen already.
+    let is_server = matches!(cli.command, Command::Demo { .. } | Command::Serve { .. });
+    let _log = log::start(cli.verbose.saturating_add(u8::from(is_server)), settings.log_format);
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Demo { .. } => demo::demo(&settings).await,
-            Command::Serve { .. } => serve::serve(&settings).await,
-            Command::User { command } => user::run(&settings.database, command).await,
-            Command::Token { id, user, .. } => token::token(&id, &user, &settings).await,
+            Command::Demo { .. } => demo::demo(&settings).await?,
+            Command::Serve { .. } => serve::serve(&settings).await?,
+            Command::Run { kind, owner, fields, .. } => {
+                return run::run(&run::Order { kind, owner, fields }, &settings).await;
+            }
+            Command::Watch { id, .. } => return watch::watch(&id, &settings).await,
+            Command::User { command } => user::run(&settings.database, command).await?,
+            Command::Token { id, user, .. } => token::token(&id, &user, &settings).await?,
         }
+        Ok(ExitCode::SUCCESS)
     });
     // A run that hangs must not hold the process.
     runtime.shutdown_background();
-    done.map(|()| ExitCode::SUCCESS)
+    done
 }
 
 /// Help as clap gives it; anything else as one line, as for a bad setting.

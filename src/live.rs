@@ -90,8 +90,8 @@ impl Drop for Inner {
 /// Why an operation was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
-    /// This process has no such kind.
-    #[error("there is no kind {0:?}")]
+    /// This process has no such kind, or none that the viewer may start.
+    #[error("there is no kind {0:?} to be started")]
     NoKind(String),
     /// The input does not fit the kind.
     #[error("the input does not fit the kind: {0}")]
@@ -149,6 +149,9 @@ impl LiveOps {
         kind: &str,
         input: Value,
     ) -> Result<OperationId, NotStarted> {
+        if self.kind_for(viewer, kind).is_none() {
+            return Err(NotStarted::NoKind(kind.to_owned()));
+        }
         Ok(self.submit(viewer, kind, input, Sent::default()).await?.0)
     }
 
@@ -304,12 +307,13 @@ impl LiveOps {
         })
     }
 
-    /// Ends the streams that a session opened in this process: to be called at its sign-out.
+    /// Ends the streams that a session has open in this process: to be called at its sign-out, once
+    /// the session itself is over.
     pub fn end_streams(&self, session: &str) {
         self.0.streams.end(session);
     }
 
-    /// Ends the streams that a user has open in this process: to be called when they are removed,
+    /// Ends the streams that a user has open in this process: to be called once they are removed,
     /// say, or may not see operations any more.
     pub fn end_streams_of_user(&self, user: &str) {
         self.0.streams.end_of_user(user);

@@ -2,47 +2,22 @@
 
 mod addresses;
 mod filters;
+mod templates;
 
 pub use addresses::Addresses;
+pub use filters::duration;
+pub use templates::TemplateError;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, Error, State as TemplateState, context};
+use minijinja::{Environment, Error, context};
 
 use crate::operation::Record;
 use crate::projection::{Delta, Line, Projection, Region, Row, Shown, whole};
 use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, RowRenderer, Subject, Swap};
-
-macro_rules! embedded {
-    ($($name:literal),* $(,)?) => {
-        [$(($name, include_str!(concat!("../templates/", $name)))),*]
-    };
-}
-
-const TEMPLATES: [(&str, &str); 20] = embedded![
-    "base.html",
-    "catalogue.html",
-    "error.html",
-    "form.html",
-    "live.html",
-    "login.html",
-    "login_link.html",
-    "macros.html",
-    "operation.html",
-    "operations.html",
-    "regions/controls.html",
-    "regions/extra.html",
-    "regions/log_line.html",
-    "regions/log_lines.html",
-    "regions/log_more.html",
-    "regions/progress.html",
-    "regions/result.html",
-    "regions/row.html",
-    "regions/stages.html",
-    "regions/status.html",
-];
 
 /// A time in a page's `datetime`.
 const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
@@ -62,6 +37,8 @@ pub struct RenderError {
 #[derive(Clone)]
 pub struct Renderer {
     templates: Arc<Environment<'static>>,
+    /// The same, as they are without those of a folder.
+    embedded: Arc<Environment<'static>>,
     addresses: Addresses,
 }
 
@@ -86,22 +63,29 @@ pub struct Personal {
 
 impl Renderer {
     /// A renderer with the embedded templates, for operations below `addresses`.
-    ///
-    /// # Panics
-    /// When an embedded template does not parse, which a test rules out.
     pub fn new(addresses: Addresses) -> Self {
-        let mut templates = Environment::new();
-        // Whatever a template is called, what it makes is HTML.
-        templates.set_auto_escape_callback(|_| AutoEscape::Html);
-        templates.set_formatter(filters::escape_visibly);
-        templates.add_filter("grouped", filters::grouped);
-        templates.add_filter("duration", filters::duration);
-        templates.add_filter("when", filters::when);
-        templates.add_function("live_operation", live_operation);
-        for (name, source) in TEMPLATES {
-            templates.add_template(name, source).expect("the embedded templates parse");
-        }
-        Self { templates: Arc::new(templates), addresses }
+        let embedded = Arc::new(templates::embedded());
+        Self { templates: Arc::clone(&embedded), embedded, addresses }
+    }
+
+    /// The same, with the templates of a folder instead of the embedded ones of their names.
+    ///
+    /// # Errors
+    /// When the folder or a template of it cannot be used.
+    pub fn with_templates(self, folder: &Path) -> Result<Self, TemplateError> {
+        Ok(Self { templates: Arc::new(templates::with_those_of(folder)?), ..self })
+    }
+
+    /// Renders the page of an error, with the embedded template where the own one fails: it has to
+    /// be shown whatever else is broken.
+    pub(crate) fn error_page(&self, context: Value) -> Result<String, RenderError> {
+        const NAME: &str = "error.html";
+        self.page(NAME, context.clone()).or_else(|error| {
+            tracing::error!(%error, "a page failed to render");
+            let template = self.embedded.get_template(NAME);
+            let page = template.and_then(|template| template.render(context));
+            page.map_err(|source| RenderError { name: NAME.to_owned(), source })
+        })
     }
 
     /// The addresses that pages link to.
@@ -157,6 +141,7 @@ impl Renderer {
             started => record.started.map(|time| time.strftime(SECONDS).to_string()),
             finished => record.finished.map(|time| time.strftime(SECONDS).to_string()),
             reference => id.reference(),
+            result => ending.and_then(|ending| ending.result.as_ref()).map(|result| Value::from(Serde(result))),
             regions => Value::from_pairs(regions),
         }
     }
@@ -260,9 +245,13 @@ impl Renderer {
             }
             Region::Result => {
                 let ending = projection.ending();
+                let result = ending.and_then(|ending| ending.result.as_ref());
+                let result = result.map(|result| Value::from(Serde(result)));
                 context! {
                     error => ending.and_then(|ending| ending.message.as_ref()).map(|message| message.as_str()),
-                    result => ending.and_then(|ending| ending.result.as_ref()).map(|result| Value::from(Serde(result))),
+                    op => context! { id => id.to_string(), kind => &*subject.kind, state => state.as_str(), result => &result },
+                    result => result,
+                    has_template => self.templates.get_template(&templates::result_of(&subject.kind)).is_ok(),
                     redirect => ending.and_then(|ending| ending.redirect.as_ref()),
                     next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
                     reference => id.to_string(),
@@ -333,13 +322,6 @@ impl FrameRenderer for Renderer {
         }
         frame.finish(delta.to)
     }
-}
-
-/// `live_operation(op)`: the container of an operation's page.
-fn live_operation(state: &mut TemplateState, op: Value) -> Result<Value, Error> {
-    let regions = op.get_attr("regions")?;
-    let html = state.env().get_template("live.html")?.render(context! { op, regions })?;
-    Ok(Value::from_safe_string(html))
 }
 
 fn line_context(line: &Line) -> Value {

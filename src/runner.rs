@@ -66,6 +66,15 @@ struct Inner {
     claimed: CancellationToken,
 }
 
+/// What a runner takes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    /// Most runs at once.
+    pub(crate) at_once: usize,
+    /// Whether the queue is left alone.
+    pub(crate) foreground: bool,
+}
+
 impl std::fmt::Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runner").field("runs", &self.0.runs.lock().len()).finish_non_exhaustive()
@@ -78,8 +87,7 @@ impl Runner {
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
         registry: Registry,
-        workers: usize,
-        foreground: bool,
+        work: Work,
         log_tail: usize,
         runtime: Handle,
         changed: Arc<Notify>,
@@ -90,8 +98,8 @@ impl Runner {
             registry,
             log_tail,
             runtime,
-            places: Arc::new(Semaphore::new(workers)),
-            foreground,
+            places: Arc::new(Semaphore::new(work.at_once)),
+            foreground: work.foreground,
             queued: Notify::new(),
             changed,
             runs: Mutex::default(),

@@ -233,8 +233,9 @@ pub trait Accounts: Send + Sync + 'static {
     /// Sets the groups that a user belongs to; false when there is none of that name.
     async fn set_groups(&self, name: &str, groups: Vec<String>) -> StoreResult<bool>;
 
-    /// Opens a session until `expires`.
-    async fn open_session(&self, session: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()>;
+    /// Opens a session until `expires`; false when the user is gone, or has another password than
+    /// `user` says: who signs in with the old one while it is changed does not get in.
+    async fn open_session(&self, session: Digest, user: &User, expires: Timestamp) -> StoreResult<bool>;
 
     /// The user of a session that is open at `now`.
     async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>>;

@@ -72,6 +72,8 @@ suite! {
     operations::what_ended_long_ago_is_removed_in_steps,
     accounts::users_are_found_by_their_exact_name,
     accounts::a_session_lasts_until_it_expires_or_is_closed,
+    accounts::a_session_opens_for_a_user_as_they_are_now,
+    accounts::an_expired_session_is_left_but_signs_nobody_in,
     accounts::a_login_link_signs_in_once,
     accounts::a_login_link_used_by_two_signs_in_one,
     accounts::what_is_changed_of_a_user_ends_what_it_must,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use liveops::LiveOpsBuilder;
 use liveops::access::random_text;
 use liveops::kinds::{Chain, CsvImport, Failing, Quick, Redirect, Simulate};
 use liveops::store::{Accounts, Digest, Sqlite, User};
@@ -21,13 +22,7 @@ pub(super) async fn demo(settings: &Settings) -> Result<(), Failure> {
         None => stored_or_new_secret(&settings.database)?,
     };
     let link = login_link(&store).await?;
-    let builder = serve::builder(settings, store.clone(), secret)
-        .operation::<CsvImport>()
-        .operation::<Simulate>()
-        .operation::<Quick>()
-        .operation::<Failing>()
-        .operation::<Chain>()
-        .operation::<Redirect>();
+    let builder = with_kinds(serve::builder(settings, store.clone(), secret));
     let listener = server::bind(&settings.listen).await?;
     let signals = server::Signals::listen()?;
     let live = builder.start().await?;
@@ -36,6 +31,17 @@ pub(super) async fn demo(settings: &Settings) -> Result<(), Failure> {
     println!("listening on http://{address}");
     println!("sign in once, within 10 minutes: {site}/login/link/{link}");
     server::serve(listener, live, store, settings, signals).await
+}
+
+/// Adds the kinds of the demo.
+pub(super) fn with_kinds(builder: LiveOpsBuilder) -> LiveOpsBuilder {
+    builder
+        .operation::<CsvImport>()
+        .operation::<Simulate>()
+        .operation::<Quick>()
+        .operation::<Failing>()
+        .operation::<Chain>()
+        .operation::<Redirect>()
 }
 
 /// A link that signs the demo user in, who is made on the first start.

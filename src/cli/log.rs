@@ -8,12 +8,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
-/// Writes what happens to stderr, as much as was asked for, until what it returns is dropped. A
+/// Writes what happens to stderr, as much as `verbose` says (a server begins with 1), until what it returns is dropped. A
 /// stderr that nobody reads, or that cannot be written, costs log lines and nothing else.
 pub(super) fn start(verbose: u8, format: LogFormat) -> WorkerGuard {
     let level = match verbose {
-        0 => "warn,liveops=info",
-        1 => "info,liveops=debug",
+        0 => "warn",
+        1 => "warn,liveops=info",
+        2 => "info,liveops=debug",
         _ => "debug,liveops=trace",
     };
     let (writer, guard) = tracing_appender::non_blocking(Unfailing(std::io::stderr()));

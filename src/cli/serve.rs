@@ -28,6 +28,10 @@ pub(super) fn builder(settings: &Settings, store: Sqlite, secret: SecretKey) -> 
         .throttle_hz(settings.throttle_hz)
         .log_tail(settings.log_tail)
         .streams_per_user(settings.streams_per_user);
+    let builder = match &settings.templates {
+        Some(folder) => builder.templates(folder),
+        None => builder,
+    };
     let builder = match settings.retention {
         Some(age) => builder.retention(age),
         None => builder,

@@ -43,7 +43,7 @@ impl Signals {
     }
 
     /// Waits for one of them.
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

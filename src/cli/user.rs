@@ -1,17 +1,18 @@
-//! `liveops user …`.
+//! `liveops user …`: who may sign in.
 
-use std::io::Read as _;
+mod list;
+mod names;
+mod password;
+
+use std::io::Write as _;
 use std::path::Path;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use liveops::access::{Password, hash_password};
+use liveops::access::hash_password;
 use liveops::store::{Accounts as _, Sqlite, User};
 
 use super::Failure;
-
-/// Longest name of a user.
-const LONGEST_NAME: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
@@ -19,50 +20,97 @@ pub(super) enum UserCommand {
     Add {
         /// The name to sign in with
         name: String,
-        /// A group that the user belongs to; may be given several times
-        #[arg(long = "group")]
-        groups: Vec<String>,
+        #[command(flatten)]
+        groups: GroupFlags,
         /// Passes every group check
         #[arg(long)]
         superuser: bool,
-        /// Read the password from standard input, up to the first line break
-        #[arg(long, required = true)]
-        password_stdin: bool,
+        #[command(flatten)]
+        password: password::Source,
+    },
+    /// List the users with their groups
+    List,
+    /// Remove a user and end their sessions; their operations stay, seen by nobody
+    Remove {
+        /// Who
+        name: String,
+    },
+    /// Give a user another password and end their sessions
+    Passwd {
+        /// Whose
+        name: String,
+        #[command(flatten)]
+        password: password::Source,
+    },
+    /// Set the groups that a user belongs to; without any, they belong to none
+    Groups {
+        /// Who
+        name: String,
+        #[command(flatten)]
+        groups: GroupFlags,
     },
 }
 
-pub(super) async fn run(database: &Path, command: UserCommand) -> Result<(), Failure> {
-    let UserCommand::Add { name, groups, superuser, password_stdin: _ } = command;
-    let well_formed =
-        !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control);
-    if !well_formed {
-        return Err(
-            format!("the name {name:?} cannot be used: give 1 to {LONGEST_NAME} visible characters").into()
-        );
-    }
-    let password = password_from_stdin()?;
-    let store = Sqlite::open(database)?;
-    let user = User {
-        id: uuid::Uuid::new_v4().to_string(),
-        name: name.clone(),
-        groups,
-        superuser,
-        password_hash: Some(hash_password(&password)),
-    };
-    store.add_user(user, Timestamp::now()).await?;
-    println!("added user {name}");
-    Ok(())
+#[derive(Debug, Args)]
+pub(super) struct GroupFlags {
+    /// A group that the user belongs to; may be given several times
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
 }
 
-fn password_from_stdin() -> Result<Password, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .take(4096)
-        .read_to_string(&mut text)
-        .map_err(|error| format!("the password could not be read from standard input: {error}"))?;
-    let password = Password::new(text.lines().next().unwrap_or(""));
-    if password.is_empty() {
-        return Err("no password came on standard input: pipe it in, as in `printf %s \"$PASSWORD\" | liveops user add …`".into());
+pub(super) async fn run(database: &Path, command: UserCommand) -> Result<(), Failure> {
+    match command {
+        UserCommand::Add { name, groups, superuser, password } => {
+            let (name, groups) = (names::user(name)?, names::groups(groups.groups)?);
+            let password_hash = Some(hash_password(&password.read()?));
+            let id = uuid::Uuid::new_v4().to_string();
+            let user = User { id, name: name.clone(), groups, superuser, password_hash };
+            Sqlite::open(database)?.add_user(user, Timestamp::now()).await?;
+            say(&format!("added user {name}\n"))
+        }
+        UserCommand::List => {
+            let users = existing(database)?.users().await?;
+            say(&list::render(&users, list::Style::of_stdout()))
+        }
+        UserCommand::Remove { name } => {
+            let removed = existing(database)?.remove_user(&name).await?;
+            known(removed, &name)?;
+            say(&format!("removed user {name} and ended their sessions\n"))
+        }
+        UserCommand::Passwd { name, password } => {
+            let store = existing(database)?;
+            // Before a password is asked for in vain.
+            known(store.user_by_name(&name).await?.is_some(), &name)?;
+            let hash = hash_password(&password.read()?);
+            known(store.set_password(&name, hash).await?, &name)?;
+            say(&format!("changed the password of {name} and ended their sessions\n"))
+        }
+        UserCommand::Groups { name, groups } => {
+            let groups = names::groups(groups.groups)?;
+            let now = if groups.is_empty() { "no group".to_owned() } else { groups.join(", ") };
+            known(existing(database)?.set_groups(&name, groups).await?, &name)?;
+            say(&format!("{name} belongs to {now} now\n"))
+        }
     }
-    Ok(password)
+}
+
+/// A database that is there: only `add` makes one.
+fn existing(database: &Path) -> Result<Sqlite, Failure> {
+    if database.exists() {
+        return Ok(Sqlite::open(database)?);
+    }
+    Err(format!("database: there is no file {}", database.display()).into())
+}
+
+fn known(found: bool, name: &str) -> Result<(), Failure> {
+    if found { Ok(()) } else { Err(format!("there is no user {name:?}: see liveops user list").into()) }
+}
+
+/// Writes to stdout. A reader who goes away has read enough; the work is done either way.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }

@@ -11,8 +11,8 @@ use super::streams::OpenStreams;
 use super::{Inner, LiveOps, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
-use crate::render::{Addresses, Renderer};
-use crate::runner::{Runner, epoch};
+use crate::render::{Addresses, Renderer, TemplateError};
+use crate::runner::{Runner, Work, epoch};
 use crate::store::{Store, StoreError};
 use crate::stream::Hub;
 
@@ -33,6 +33,7 @@ pub struct LiveOpsBuilder {
     streams_per_user: Option<usize>,
     retention: Option<Duration>,
     foreground: bool,
+    templates: Option<PathBuf>,
 }
 
 /// Why a [`LiveOps`] could not start.
@@ -47,6 +48,9 @@ pub enum StartError {
     /// A kind cannot be registered.
     #[error(transparent)]
     Kind(#[from] RegistryError),
+    /// The templates of the folder cannot be used.
+    #[error(transparent)]
+    Templates(#[from] TemplateError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -141,6 +145,14 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// A folder whose templates replace the embedded ones of their names, such as `base.html` or
+    /// `regions/row.html`; `<kind>_result.html` shows the results of that kind. Read once, at the
+    /// start.
+    pub fn templates(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.templates = Some(folder.into());
+        self
+    }
+
     /// Leaves the queue alone: only what [`LiveOps::run`] starts is run here, and what that hands
     /// over to. For a command in a terminal beside the server.
     pub fn foreground(mut self) -> Self {
@@ -160,7 +172,10 @@ impl LiveOpsBuilder {
         for kind in self.kinds {
             registry.add(kind)?;
         }
-        let renderer = Renderer::new(Addresses::new(&self.mount));
+        let mut renderer = Renderer::new(Addresses::new(&self.mount));
+        if let Some(folder) = &self.templates {
+            renderer = renderer.with_templates(folder)?;
+        }
         let hub = Arc::new(Hub::new(Arc::new(renderer.clone()), self.throttle_hz.unwrap_or(10.0)));
         let log_tail = self.log_tail.unwrap_or(200).max(1);
         let processors = std::thread::available_parallelism().map_or(4, usize::from);
@@ -176,8 +191,7 @@ impl LiveOpsBuilder {
             Arc::clone(&store),
             Arc::clone(&hub),
             registry.clone(),
-            workers,
-            self.foreground,
+            Work { at_once: workers, foreground: self.foreground },
             log_tail,
             runtime.handle().clone(),
             Arc::clone(&changed),

@@ -1,13 +1,10 @@
 //! The open streams by user and session: how many there may be, and what ends them together.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-
-/// Ended sessions that are remembered, for streams that were being opened at that moment.
-const REMEMBERED: usize = 1024;
 
 /// Who has streams open in this process.
 #[derive(Debug)]
@@ -21,8 +18,9 @@ pub(super) struct OpenStreams {
 #[derive(Debug, Default)]
 struct Open {
     by_user: HashMap<String, usize>,
+    /// Those that were ended are not among them, so that a session may open streams again: its
+    /// user is back in the required group, say.
     by_session: HashMap<String, Session>,
-    ended: VecDeque<String>,
 }
 
 #[derive(Debug)]
@@ -35,6 +33,7 @@ struct Session {
 /// One open stream's place among those of its user and session; given back when it is dropped.
 #[derive(Debug)]
 pub struct StreamPlace {
+    user: String,
     session: String,
     ended: CancellationToken,
     all: Arc<OpenStreams>,
@@ -60,37 +59,27 @@ impl OpenStreams {
         });
         streams.count += 1;
         let ended = streams.ended.clone();
-        if open.ended.iter().any(|ended| ended == session) {
-            ended.cancel();
-        }
-        Some(StreamPlace { session: session.to_owned(), ended, all: Arc::clone(self) })
+        Some(StreamPlace { user: user.to_owned(), session: session.to_owned(), ended, all: Arc::clone(self) })
     }
 
-    /// Ends the streams of a session.
+    /// Ends the streams that a session opened so far.
     pub(super) fn end(&self, session: &str) {
-        let mut open = self.open.lock();
-        if let Some(streams) = open.by_session.get(session) {
+        if let Some(streams) = self.open.lock().by_session.remove(session) {
             streams.ended.cancel();
         }
-        open.ended.push_back(session.to_owned());
-        if open.ended.len() > REMEMBERED {
-            open.ended.pop_front();
-        }
     }
 
-    /// Ends the streams of a user's sessions that were opened so far.
+    /// Ends the streams that a user's sessions opened so far.
     pub(super) fn end_of_user(&self, user: &str) {
-        let open = self.open.lock();
-        for streams in open.by_session.values().filter(|streams| streams.user == user) {
+        let mut open = self.open.lock();
+        for (_, streams) in open.by_session.extract_if(|_, streams| streams.user == user) {
             streams.ended.cancel();
         }
     }
 
     /// The sessions that have streams open.
     pub(super) fn sessions(&self) -> Vec<String> {
-        let open = self.open.lock();
-        let going_on = open.by_session.iter().filter(|(_, streams)| !streams.ended.is_cancelled());
-        going_on.map(|(session, _)| session.clone()).collect()
+        self.open.lock().by_session.keys().cloned().collect()
     }
 }
 
@@ -104,16 +93,20 @@ impl StreamPlace {
 impl Drop for StreamPlace {
     fn drop(&mut self) {
         let mut open = self.all.open.lock();
-        let Some(streams) = open.by_session.get_mut(&self.session) else { return };
-        streams.count -= 1;
-        let user = streams.user.clone();
-        if streams.count == 0 {
-            open.by_session.remove(&self.session);
-        }
-        if let Some(of_user) = open.by_user.get_mut(&user) {
+        if let Some(of_user) = open.by_user.get_mut(&self.user) {
             *of_user -= 1;
             if *of_user == 0 {
-                open.by_user.remove(&user);
+                open.by_user.remove(&self.user);
+            }
+        }
+        // What was ended is out already; what has its session's name now was opened later.
+        if self.ended.is_cancelled() {
+            return;
+        }
+        if let Some(streams) = open.by_session.get_mut(&self.session) {
+            streams.count -= 1;
+            if streams.count == 0 {
+                open.by_session.remove(&self.session);
             }
         }
     }
@@ -135,9 +128,12 @@ mod tests {
         all.end("mine");
         assert!(mine.ended.is_cancelled() && !other.ended.is_cancelled());
         assert_eq!(all.sessions(), ["other"]);
-        // One that was being opened meanwhile ends too.
+        // A session that may watch again does, whether or not its old streams are gone already.
+        let again = all.enter("ada", "mine").expect("a place");
         drop(mine);
-        assert!(all.enter("ada", "mine").expect("a place").ended.is_cancelled());
+        assert!(!again.ended.is_cancelled());
+        all.end("mine");
+        assert!(again.ended.is_cancelled());
     }
 
     #[test]
@@ -163,8 +159,10 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_streams_that_are_closed() {
         let all = streams(2);
-        let places = [("ada", "a"), ("ada", "a"), ("ada", "b"), ("eve", "b")]
-            .map(|(user, session)| all.enter(user, session));
+        let places = [("ada", "a"), ("ada", "a"), ("eve", "b"), ("eve", "c"), ("eva", "d")]
+            .map(|(user, session)| all.enter(user, session).expect("a place"));
+        all.end("b");
+        all.end_of_user("eva");
         drop(places);
         let open = all.open.lock();
         assert!(open.by_session.is_empty() && open.by_user.is_empty(), "{open:?}");

@@ -57,6 +57,9 @@ impl LiveOps {
     /// Opens the stream that `token` grants to `viewer`, from `cursor` on: signature, expiry, user,
     /// channel and the operation's present owner are checked here, and never again.
     ///
+    /// The stream can be ended from now on: whoever ends the viewer's session a moment earlier does
+    /// not find it. So ask once more, when this returned, whether the session still stands.
+    ///
     /// # Errors
     /// [`OpenError`] says why not.
     pub async fn open(

@@ -69,7 +69,7 @@ pub(super) fn grouped(value: &Value) -> Value {
     clippy::cast_sign_loss,
     reason = "seconds for people; not negative"
 )]
-pub(super) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 1.0 {
         return "under 1 s".to_owned();

@@ -35,7 +35,7 @@ pub(super) enum Refusal {
     TooSlow,
     #[error("These pages are for members of the group {0:?}. Ask whoever runs this server to add you to it.")]
     NotMember(String),
-    #[error("This name was tried with wrong passwords too often. Wait {} and try again.", minutes(*.0))]
+    #[error("This name was tried from your address with wrong passwords too often. Wait {} and try again.", minutes(*.0))]
     TooManyTries(Duration),
     #[error("You have as many pages open as one user may have. Close some of them.")]
     TooManyStreams,
@@ -95,7 +95,9 @@ impl Refusal {
         match self {
             Self::Unavailable => Some(60),
             Self::TooManyStreams => Some(10),
-            Self::TooManyTries(wait) => Some(wait.as_secs() + 1),
+            Self::TooManyTries(wait) => {
+                Some(wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(600))
+            }
             _ => None,
         }
     }
@@ -151,20 +153,24 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
         ),
         None => return response,
     };
-    // It leads to the sign-in page where nobody is signed in.
-    let onward = if refusal == Some(&Refusal::DeadLink) { "Sign in" } else { "Your operations" };
+    let outside = matches!(refusal, Some(Refusal::NotMember(_)));
+    let onward = match refusal {
+        // They may look at nothing else either.
+        Some(Refusal::NotMember(_)) => None,
+        // It leads to the sign-in page where nobody is signed in.
+        Some(Refusal::DeadLink | Refusal::TooManyTries(_)) => Some("Sign in"),
+        _ => Some("Your operations"),
+    };
     let viewer = response.extensions().get::<Viewer>().cloned();
     let at = app.live.renderer().addresses();
-    let page = app.live.renderer().page(
-        "error.html",
-        context! {
-            status => status.as_u16(),
-            title => title,
-            message => message,
-            links => [context! { url => at.operations(), label => onward }],
-            ..layout(&app, viewer.as_ref(), "")
-        },
-    );
+    let page = app.live.renderer().error_page(context! {
+        status => status.as_u16(),
+        title => title,
+        message => message,
+        links => onward.map(|label| [context! { url => at.operations(), label }]),
+        outside => outside,
+        ..layout(&app, viewer.as_ref(), "")
+    });
     let Ok(page) = page else { return response };
     // The refusal's own headers, such as Allow and Retry-After, stay.
     let (mut parts, _) = response.into_parts();

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::App;
 use super::error::Refusal;
+use super::stream;
 use crate::access::Viewer;
 
 /// The viewer could not be looked up: the database is down, say.
@@ -38,12 +39,9 @@ pub trait Identify: Send + Sync + 'static {
 /// get 401 instead.
 pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let viewer = match app.identify.identify(&parts).await {
+    let viewer = match identify(&app, &parts).await {
         Ok(viewer) => viewer,
-        Err(error) => {
-            tracing::error!(error, "the viewer could not be identified");
-            return Refusal::Unavailable.into_response();
-        }
+        Err(refusal) => return refusal.into_response(),
     };
     let Some(viewer) = viewer else { return signed_out(&app, &parts) };
     let mut request = Request::from_parts(parts, body);
@@ -53,19 +51,34 @@ pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request
     response
 }
 
+async fn identify(app: &App, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
+    app.identify.identify(parts).await.map_err(|error| {
+        tracing::error!(error, "the viewer could not be identified");
+        Refusal::Unavailable
+    })
+}
+
+/// Whether the viewer of a request is signed in and in the group even now: asked once their stream
+/// can be ended, since whoever ended their session before that did not find it.
+pub(super) async fn is_still_in(app: &App, parts: &Parts, viewer: &Viewer) -> Result<bool, Refusal> {
+    let now = identify(app, parts).await?;
+    let group = app.required_group.as_deref();
+    Ok(now.is_some_and(|now| now.id == viewer.id && now.session == viewer.session && now.passes(group)))
+}
+
 /// Lets members of the required group pass, and superusers.
 pub(super) async fn require_group(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let Some(group) = app.required_group.as_deref() else { return next.run(request).await };
     match request.extensions().get::<Viewer>() {
         Some(viewer) if viewer.passes(Some(group)) => next.run(request).await,
+        _ if is_stream(&app, request.uri().path()) => stream::refused(),
         _ => Refusal::NotMember(group.to_owned()).into_response(),
     }
 }
 
-fn signed_out(app: &App, parts: &Parts) -> Response {
-    let streams = app.live.renderer().addresses().stream();
+pub(super) fn signed_out(app: &App, parts: &Parts) -> Response {
     let path = parts.uri.path();
-    if !is_scripted(parts) && path != streams && path != "/stream" {
+    if !is_scripted(parts) && !is_stream(app, path) {
         // Whoever posted a command comes back to its page, since the command cannot be repeated.
         let page = match parts.method {
             Method::GET | Method::HEAD => parts.uri.path_and_query().map_or(path, |whole| whole.as_str()),
@@ -76,6 +89,10 @@ fn signed_out(app: &App, parts: &Parts) -> Response {
         }
     }
     (StatusCode::UNAUTHORIZED, "signed out\n").into_response()
+}
+
+fn is_stream(app: &App, path: &str) -> bool {
+    path == "/stream" || path == app.live.renderer().addresses().stream()
 }
 
 /// Whether our script asked, which wants statuses rather than pages to go to.

@@ -22,7 +22,7 @@ use super::session::Sessions;
 use super::throttle::{Account, Throttle};
 use crate::access::{Password, Viewer};
 use crate::operation::is_local_path;
-use crate::store::Digest;
+use crate::store::{Digest, User};
 
 /// What the sign-in pages share.
 #[derive(Clone)]
@@ -63,10 +63,9 @@ pub(super) async fn sign_in(
     let account = Account::new(name, client);
     // Counted before the check, so that many at once are not checked more often.
     login.throttle.count(account, Instant::now()).map_err(Refusal::TooManyTries)?;
-    let user = login.sessions.accounts().user_by_name(name).await?;
-    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    let right = login.checks.is_right(password, hash).await?;
-    let Some(user) = user.filter(|_| right) else {
+    let signed_in = login.open_session(name, password).await;
+    // What could not be checked was no wrong try.
+    let Some((user, secret)) = signed_in.inspect_err(|_| login.throttle.take_back(account))? else {
         tracing::info!(%client, "a wrong name or password");
         let wrong = "This name and password do not go together.";
         let page = login.render_form(&cookies, next, name, Some(wrong))?;
@@ -74,8 +73,6 @@ pub(super) async fn sign_in(
     };
     login.throttle.forget(account);
     login.sessions.end(&cookies).await?;
-    let (secret, digest, expires) = Sessions::fresh();
-    login.sessions.accounts().open_session(digest, &user.id, expires).await?;
     login.sessions.hand_out(&cookies, secret);
     tracing::info!(user = user.id, "signed in");
     Ok(Redirect::to(if next.is_empty() { "/" } else { next }).into_response())
@@ -132,6 +129,18 @@ pub(super) async fn logout(
 }
 
 impl Login {
+    /// Opens a session for whoever has this name and password, if anybody has.
+    async fn open_session(&self, name: &str, password: Password) -> Result<Option<(User, String)>, Refusal> {
+        let accounts = self.sessions.accounts();
+        let user = accounts.user_by_name(name).await?;
+        let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+        let right = self.checks.is_right(password, hash).await?;
+        let Some(user) = user.filter(|_| right) else { return Ok(None) };
+        let (secret, digest, expires) = Sessions::fresh();
+        let opened = accounts.open_session(digest, &user, expires).await?;
+        Ok(opened.then_some((user, secret)))
+    }
+
     fn render_form(
         &self,
         cookies: &Cookies,

@@ -9,7 +9,7 @@ use super::session::Sessions;
 use crate::store::{Digest, StoreResult, User};
 
 /// How often it is looked; the contract allows 1 s.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(300);
 
 /// Looks again and again, until the site is gone.
 pub(super) async fn watch(app: Weak<App>, sessions: Sessions) {

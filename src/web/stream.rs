@@ -9,8 +9,8 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::error::Refusal;
+use super::identify::{is_still_in, signed_out};
 use crate::access::Viewer;
 use crate::live::{OpenError, Opened, Reader, StreamPlace};
 use crate::stream::Cursor;
@@ -30,16 +31,22 @@ pub(super) async fn open(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
     let Ok(Query(query)) = query else { return refused() };
+    let (parts, _) = request.into_parts();
+    let headers = &parts.headers;
     let token = query.get("token").map_or("", String::as_str);
     let last_event_id = query.get("last_event_id").map(String::as_str);
     let header_cursor = headers.get("last-event-id").map(|value| value.to_str().unwrap_or(""));
     let cursor = header_cursor.or(last_event_id).map_or(Cursor::START, Cursor::parse);
     match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Opened::Stream(reader, place)) => respond(reader, place, app.shutdown.clone()),
+        Ok(Opened::Stream(reader, place)) => match is_still_in(&app, &parts, &viewer).await {
+            Ok(true) => respond(reader, place, app.shutdown.clone()),
+            Ok(false) => signed_out(&app, &parts),
+            Err(refusal) => refusal.into_response(),
+        },
         Err(OpenError::Refused) => refused(),
         Err(error @ OpenError::ChannelNeeded) => {
             (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
@@ -50,7 +57,7 @@ pub(super) async fn open(
 }
 
 /// The same for every reason, so that nothing is learned from it.
-fn refused() -> Response {
+pub(super) fn refused() -> Response {
     (StatusCode::FORBIDDEN, "refused\n").into_response()
 }
 

@@ -59,6 +59,16 @@ impl Throttle {
         }
     }
 
+    /// The last try could not be checked, so it does not count.
+    pub(super) fn take_back(&self, account: Account) {
+        let mut accounts = self.0.lock();
+        let Some(tries) = accounts.get_mut(&account) else { return };
+        tries.pop_back();
+        if tries.is_empty() {
+            accounts.remove(&account);
+        }
+    }
+
     /// The password was right.
     pub(super) fn forget(&self, account: Account) {
         self.0.lock().remove(&account);
@@ -103,6 +113,8 @@ mod tests {
         assert_eq!(throttle.count(account("eve", "10.0.0.1"), at(10)), Ok(()));
         assert_eq!(throttle.count(ada, at(600)), Ok(()), "the first try is old");
         assert!(throttle.count(ada, at(600)).is_err(), "the second is not");
+        throttle.take_back(ada);
+        assert_eq!(throttle.count(ada, at(600)), Ok(()), "one that came to nothing does not count");
         throttle.forget(ada);
         assert_eq!(throttle.count(ada, at(600)), Ok(()));
     }

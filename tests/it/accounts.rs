@@ -154,3 +154,65 @@ async fn a_name_is_taken_once_and_a_password_is_needed() {
     assert_eq!(client.log_in("alice", "other password").await.status, 422, "the first password stays");
     assert_eq!(client.log_in("alice", "alice password").await.status, 303);
 }
+
+#[tokio::test]
+async fn under_https_the_cookies_are_secure_and_of_this_host_only() {
+    let server = Server::with(&[("public_url", "https://ops.example.com")]).await;
+    server.user("alice").await;
+    let client = Client::new(server.address);
+    let form = client.get("/login").await;
+    let fields =
+        [("csrf_token", &*form.csrf()), ("username", "alice"), ("password", "alice password"), ("next", "")];
+    let ask = Ask::post("/login").form(&fields).header("origin", "https://ops.example.com");
+    let signed_in = client.send(ask).await;
+    assert_eq!(signed_in.location(), "/");
+    assert_eq!(client.get("/operations").await.status, 200);
+    let session = client.cookie("__Host-liveops_session").expect("a session");
+    let signed_out = client.log_out().await;
+    assert_eq!(signed_out.status, 303);
+    assert_eq!(client.cookie("__Host-liveops_session"), None, "the browser forgets it");
+    let mut names = Vec::new();
+    for answer in [&form, &signed_in, &signed_out] {
+        for cookie in answer.headers.get_all("set-cookie") {
+            let cookie = cookie.to_str().expect("ASCII");
+            // What browsers demand of the prefix.
+            assert!(cookie.starts_with("__Host-") && !cookie.contains("Domain"), "{cookie}");
+            for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", "Secure"] {
+                assert!(cookie.split("; ").any(|part| part == attribute), "{attribute} in {cookie}");
+            }
+            names.extend(cookie.split('=').next().map(str::to_owned));
+        }
+    }
+    let session_name = "__Host-liveops_session";
+    assert_eq!(names, ["__Host-liveops_login", session_name, session_name]);
+    // The name without the prefix, which any neighbour could set, means nothing.
+    client.set_cookie("liveops_session", &session);
+    assert_eq!(client.get("/operations").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_session_that_somebody_planted_is_not_the_one_that_signs_in() {
+    let server = Server::start().await;
+    let mallory = server.user("mallory").await;
+    server.user("alice").await;
+    let hers = mallory.cookie("liveops_session").expect("signed in");
+    for planted in [hers.as_str(), &"a".repeat(43)] {
+        let victim = Client::new(server.address);
+        victim.set_cookie("liveops_session", planted);
+        assert_eq!(victim.log_in("alice", "alice password").await.status, 303);
+        let session = victim.cookie("liveops_session").expect("signed in");
+        assert_ne!(session, planted);
+        assert!(victim.get("/operations").await.text().contains("alice"));
+        let attacker = Client::new(server.address);
+        attacker.set_cookie("liveops_session", planted);
+        assert_eq!(attacker.get("/operations").await.status, 303, "the browser's old session is over");
+    }
+    // The link's button does the same.
+    let victim = server.user("bob").await;
+    let old = victim.cookie("liveops_session").expect("signed in");
+    victim.use_link(&server.login_link).await;
+    assert_ne!(victim.cookie("liveops_session").as_deref(), Some(&*old));
+    let attacker = Client::new(server.address);
+    attacker.set_cookie("liveops_session", &old);
+    assert_eq!(attacker.get("/operations").await.status, 303);
+}

@@ -182,7 +182,7 @@ async fn what_another_process_runs_is_followed() {
     let server = Server::with(&[("workers", "1")]).await;
     let client = server.user("ada").await;
     let mut events = follow(&client).await;
-    let other = server.another().await;
+    let other = server.second().await;
     let there = Client::new(other.address);
     assert_eq!(there.log_in("ada", "ada password").await.status, 303);
     // Either may run it; with both busy, one of the two runs in the other process.

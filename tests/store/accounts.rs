@@ -49,20 +49,52 @@ pub(crate) async fn a_session_lasts_until_it_expires_or_is_closed(home: &dyn Hom
     let ada = add(&*accounts, "ada").await;
     let now = Timestamp::now();
     let session = Digest::of("first");
-    accounts.open_session(session, &ada.id, now + HOUR).await.expect("opened");
+    accounts.open_session(session, &ada, now + HOUR).await.expect("the store");
     let (_, reopened) = home.open();
     let open_at = async |digest, now| reopened.session_user(digest, now).await.expect("the store");
     assert_eq!(open_at(session, now).await, Some(ada.clone()), "in other processes too");
     assert_eq!(open_at(session, now + HOUR).await, None, "it is over");
     assert_eq!(open_at(Digest::of("other"), now).await, None);
 
-    accounts.open_session(Digest::of("second"), &ada.id, now + HOUR).await.expect("opened");
+    accounts.open_session(Digest::of("second"), &ada, now + HOUR).await.expect("the store");
     accounts.close_session(session).await.expect("closed");
     accounts.close_session(session).await.expect("once more does no harm");
     assert_eq!(open_at(session, now).await, None);
     assert_eq!(open_at(Digest::of("second"), now).await, Some(ada));
-    let nobody = accounts.open_session(Digest::of("third"), "nobody", now + HOUR).await;
-    assert!(matches!(nobody, Err(StoreError::Failed(_))), "{nobody:?}");
+    let nobody = accounts.open_session(Digest::of("third"), &user("nobody"), now + HOUR).await;
+    assert!(matches!(nobody, Ok(false)), "{nobody:?}");
+}
+
+pub(crate) async fn a_session_opens_for_a_user_as_they_are_now(home: &dyn Home) {
+    let (_, accounts) = home.open();
+    let ada = add(&*accounts, "ada").await;
+    let expires = Timestamp::now() + HOUR;
+    let open = async |session: &str, user: &User| {
+        accounts.open_session(Digest::of(session), user, expires).await.expect("the store")
+    };
+    assert!(accounts.set_password("ada", "new hash".to_owned()).await.expect("the store"));
+    assert!(!open("late", &ada).await, "the old password was right a moment ago");
+    let changed = accounts.user_by_name("ada").await.expect("the store").expect("she is there");
+    assert!(open("new", &changed).await);
+    assert!(accounts.remove_user("ada").await.expect("the store"));
+    assert!(!open("gone", &changed).await);
+    let user = accounts.session_user(Digest::of("late"), Timestamp::now()).await;
+    assert_eq!(user.expect("the store"), None);
+}
+
+pub(crate) async fn an_expired_session_is_left_but_signs_nobody_in(home: &dyn Home) {
+    let (_, accounts) = home.open();
+    let ada = add(&*accounts, "ada").await;
+    let now = Timestamp::now();
+    let expired = Digest::of("expired");
+    accounts.open_session(expired, &ada, now - HOUR).await.expect("the store");
+    // Opening another one, which removes old ones, does not look like its end.
+    accounts.open_session(Digest::of("next"), &ada, now + HOUR).await.expect("the store");
+    assert_eq!(accounts.session_user(expired, now).await.expect("the store"), None);
+    let left = accounts.sessions_left(vec![expired]).await.expect("the store");
+    assert_eq!(left, [(expired, ada)]);
+    accounts.close_session(expired).await.expect("closed");
+    assert_eq!(accounts.sessions_left(vec![expired]).await.expect("the store"), []);
 }
 
 pub(crate) async fn a_login_link_signs_in_once(home: &dyn Home) {
@@ -114,10 +146,10 @@ pub(crate) async fn what_is_changed_of_a_user_ends_what_it_must(home: &dyn Home)
     let now = Timestamp::now();
     let (ada, eve) = (add(&*accounts, "ada").await, add(&*accounts, "eve").await);
     for (session, user) in [("a", &ada), ("b", &ada), ("c", &eve)] {
-        accounts.open_session(Digest::of(session), &user.id, now + HOUR).await.expect("opened");
+        accounts.open_session(Digest::of(session), user, now + HOUR).await.expect("opened");
     }
     let past = now - HOUR;
-    accounts.open_session(Digest::of("expired"), &eve.id, past).await.expect("opened");
+    accounts.open_session(Digest::of("expired"), &eve, past).await.expect("opened");
     let (_, other) = home.open();
     let all = ["a", "b", "c", "expired", "unknown"].map(Digest::of);
     let left = async || {

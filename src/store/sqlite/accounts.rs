@@ -92,10 +92,15 @@ impl Accounts for Sqlite {
         self.0.writer.write(set).await
     }
 
-    async fn open_session(&self, session: Digest, user_id: &str, expires: Timestamp) -> StoreResult<()> {
-        let user_id = user_id.to_owned();
+    async fn open_session(&self, session: Digest, user: &User, expires: Timestamp) -> StoreResult<bool> {
+        let (id, password_hash) = (user.id.clone(), user.password_hash.clone());
         let open = move |connection: &Connection| {
-            insert_session(connection, session, &user_id, expires, Timestamp::now())
+            let sql = "SELECT 1 FROM liveops_users WHERE id = ?1 AND password_hash IS ?2";
+            if !connection.prepare_cached(sql)?.exists(params![id, password_hash])? {
+                return Ok(false);
+            }
+            insert_session(connection, session, &id, expires, Timestamp::now())?;
+            Ok(true)
         };
         self.0.writer.write(open).await
     }

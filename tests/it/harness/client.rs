@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
-use super::{Events, PATIENCE, Page, attribute, form_values, soon};
+use super::{Events, PATIENCE, Page, Server, attribute, form_values, soon};
 
 /// One person at one browser.
 pub(crate) struct Client {
@@ -181,6 +181,19 @@ impl Client {
         let fields =
             [("csrf_token", csrf.as_str()), ("username", name), ("password", password), ("next", "")];
         self.send(Ask::post("/login").form(&fields)).await
+    }
+
+    /// The same person's browser at another server.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        let other = Self::new(server.address);
+        *other.cookies.lock().expect("no panic") = self.cookies.lock().expect("no panic").clone();
+        other
+    }
+
+    /// Signs out.
+    pub(crate) async fn log_out(&self) -> Answer {
+        let csrf = self.csrf().await;
+        self.send(Ask::post("/logout").form(&[("csrf_token", &csrf)])).await
     }
 
     /// This session's CSRF token, from a page.

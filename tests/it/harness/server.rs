@@ -132,8 +132,8 @@ impl Server {
         server
     }
 
-    /// A second server on the same database, at an address of its own.
-    pub(crate) async fn another(&self) -> Self {
+    /// Another demo server on the same database, with the same settings.
+    pub(crate) async fn second(&self) -> Self {
         Self::launch("demo", Arc::clone(&self.folder), self.settings.clone(), "127.0.0.1:0", false).await
     }
 
@@ -151,9 +151,14 @@ impl Server {
 
     /// A new user with the password `<name> password`, signed in by the login page.
     pub(crate) async fn user(&self, name: &str) -> Client {
+        self.user_with(name, &[]).await
+    }
+
+    /// The same, added with these flags.
+    pub(crate) async fn user_with(&self, name: &str, flags: &[&str]) -> Client {
         let password = format!("{name} password");
         let mut command = liveops(self.folder());
-        command.args(["user", "add", name, "--password-stdin"]);
+        command.args(["user", "add", name, "--password-stdin"]).args(flags);
         let output = finish(command, &format!("{password}\n"));
         assert!(output.status.success(), "user add: {output:?}");
         let client = Client::new(self.address);

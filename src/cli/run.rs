@@ -1,0 +1,153 @@
+//! `liveops run KIND`.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use liveops::live::Receiving;
+use liveops::operation::{Field, FieldKind, Kind, Submitted, read_form};
+use liveops::store::{Accounts as _, Sqlite, User};
+use liveops::{LiveOps, State};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+use super::follow::Follower;
+use super::screen::Screen;
+use super::server::Signals;
+use super::{Failure, watch};
+use crate::config::Settings;
+
+/// What a process ended by a signal returns: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// What is to be run, as it was typed.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) kind: String,
+    pub(super) owner: Option<String>,
+    /// `NAME=VALUE` each.
+    pub(super) fields: Vec<String>,
+}
+
+/// Runs an operation in this process and shows it, to its end or that of its chain.
+pub(super) async fn run(order: &Order, settings: &Settings) -> Result<ExitCode, Failure> {
+    let store = watch::open(settings)?;
+    let user = owner(&store, order.owner.as_deref()).await?;
+    let viewer = watch::owner(user.id);
+    let live = watch::foreground(settings, store).await?;
+    let kind = live.kind(&order.kind).ok_or_else(|| no_kind(&live, &order.kind))?;
+    let (values, files) = submitted(&live, kind, &order.fields).await?;
+    let input = read_form(&kind.fields, &values)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))?;
+    let mut signals = Signals::listen()?;
+    let id = live.run(&viewer, &kind.name, input, files).await?;
+    let stop = Cell::new(false);
+    let mut screen = Screen::new();
+    let follower = Follower { live: &live, viewer: &viewer, stop: &stop };
+    let note = "Cancelling. Once more to stop at once, wherever it is.";
+    let ended = {
+        let mut following = std::pin::pin!(follower.follow(id, &mut screen));
+        loop {
+            tokio::select! {
+                ended = &mut following => break Some(ended?),
+                () = signals.stop() => {
+                    if stop.replace(true) {
+                        break None;
+                    }
+                    eprintln!("{note}");
+                }
+            }
+        }
+    };
+    // What is still running is recorded as interrupted.
+    live.shutdown(Duration::ZERO).await;
+    Ok(match ended {
+        Some(state) if !stop.get() || state == State::Succeeded => watch::exit_code(state),
+        _ => ExitCode::from(INTERRUPTED),
+    })
+}
+
+/// The user of that name, or else the only one there is.
+async fn owner(store: &Sqlite, name: Option<&str>) -> Result<User, Failure> {
+    if let Some(name) = name {
+        let user = store.user_by_name(name).await?;
+        return user.ok_or_else(|| format!("owner: there is no user {name:?}").into());
+    }
+    let mut users = store.users().await?;
+    match (users.pop(), users.len()) {
+        (Some(user), 0) => Ok(user),
+        (None, _) => Err("owner: there is no user yet: add one with `liveops user add NAME`".into()),
+        (Some(_), others) => {
+            Err(format!("owner: there are {} users: name one with --owner NAME", others + 1).into())
+        }
+    }
+}
+
+fn no_kind(live: &LiveOps, name: &str) -> String {
+    let known: Vec<_> = live.kinds().map(|kind| kind.name.as_str()).collect();
+    format!("there is no kind {name:?}: expected one of {}", known.join(", "))
+}
+
+/// The fields as a form would have sent them, files as uploads.
+async fn submitted(
+    live: &LiveOps,
+    kind: &Kind,
+    pairs: &[String],
+) -> Result<(BTreeMap<String, Submitted>, Vec<Receiving>), Failure> {
+    let mut values = BTreeMap::new();
+    for pair in pairs {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("field: {pair:?} cannot be used: expected NAME=VALUE"))?;
+        let field =
+            kind.fields.iter().find(|field| field.name == name).ok_or_else(|| no_field(kind, name))?;
+        if values.insert(name.to_owned(), Submitted::Text(value.to_owned())).is_some() {
+            return Err(format!("field {name}: given twice").into());
+        }
+        if is_file(field) && !Path::new(value).is_file() {
+            return Err(format!("field {name}: there is no file {value:?}").into());
+        }
+    }
+    let mut files = Vec::new();
+    for field in kind.fields.iter().filter(|field| is_file(field)) {
+        if let Some(Submitted::Text(path)) = values.get(field.name) {
+            let mut receiving = copy(live, Path::new(path))
+                .await
+                .map_err(|error| format!("field {}: {path:?} cannot be read: {error}", field.name))?;
+            values.insert(field.name.to_owned(), Submitted::File(receiving.complete().await?));
+            files.push(receiving);
+        }
+    }
+    Ok((values, files))
+}
+
+fn no_field(kind: &Kind, name: &str) -> String {
+    let known: Vec<_> = kind.fields.iter().map(|field| field.name).collect();
+    match known.as_slice() {
+        [] => format!("field {name:?}: the kind {} has no fields", kind.name),
+        _ => {
+            format!("field {name:?}: the kind {} has none of that name, but {}", kind.name, known.join(", "))
+        }
+    }
+}
+
+fn is_file(field: &Field) -> bool {
+    matches!(field.kind, FieldKind::File { .. })
+}
+
+/// A copy among the uploads, so that the operation can be run again.
+async fn copy(live: &LiveOps, path: &Path) -> std::io::Result<Receiving> {
+    let mut file = File::open(path).await?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut receiving = live.receive(&name).await?;
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = file.read(&mut piece).await?;
+        if length == 0 {
+            return Ok(receiving);
+        }
+        receiving.write(piece.get(..length).unwrap_or_default()).await?;
+    }
+}

@@ -1,0 +1,191 @@
+//! The router without a server: kinds that are for a group, and streams that end while they open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::request::Parts;
+use axum::http::{Request, StatusCode, header};
+use jiff::Timestamp;
+use liveops::live::NotStarted;
+use liveops::operation::{OperationId, State};
+use liveops::store::{Accounts, Digest, Sqlite, User};
+use liveops::web::{self, Identify, IdentifyError, WebOptions};
+use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tower::ServiceExt as _;
+
+/// For everybody; runs until it is cancelled.
+#[derive(Serialize, Deserialize)]
+struct Open {}
+
+impl Operation for Open {
+    const KIND: &'static str = "open";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        let cancelled = p.cancelled().await;
+        Err(cancelled.into())
+    }
+}
+
+/// For operators only; over at once.
+#[derive(Serialize, Deserialize)]
+struct Closed {}
+
+impl Operation for Closed {
+    const KIND: &'static str = "closed";
+    const GROUP: Option<&'static str> = Some("operators");
+
+    async fn run(self, _: Progress) -> liveops::Result {
+        Ok(Outcome::default())
+    }
+}
+
+struct Home {
+    live: LiveOps,
+    accounts: Arc<Sqlite>,
+    _folder: tempfile::TempDir,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Sqlite::open(folder.path().join("app.db")).expect("a database");
+        let live = LiveOps::builder()
+            .store(store.clone())
+            .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+            .operation::<Open>()
+            .operation::<Closed>()
+            .start()
+            .await
+            .expect("it starts");
+        Self { live, accounts: Arc::new(store), _folder: folder }
+    }
+
+    /// A user with a session that is called like them.
+    async fn user(&self, name: &str, groups: &[&str], superuser: bool) -> Viewer {
+        let groups: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
+        let (id, session) = (format!("id-{name}"), name.to_owned());
+        let user = User { id, name: name.to_owned(), groups: groups.clone(), superuser, password_hash: None };
+        let (now, hour) = (Timestamp::now(), Duration::from_secs(3600));
+        self.accounts.add_user(user.clone(), now).await.expect("added");
+        let opened = self.accounts.open_session(Digest::of(&session), &user, now + hour).await;
+        assert!(opened.expect("the store"));
+        Viewer { id: user.id, name: user.name, groups, superuser, session }
+    }
+}
+
+/// An answer to somebody, read whole: a stream must not be asked for by it.
+async fn ask(site: &Router, who: &str, method: &str, path: &str, form: &str) -> (StatusCode, String) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::COOKIE, format!("liveops_session={who}"))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(form.to_owned()))
+        .expect("a request");
+    let response = site.clone().oneshot(request).await.expect("an answer");
+    let status = response.status();
+    let body = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+    (status, String::from_utf8(body.to_vec()).expect("UTF-8"))
+}
+
+/// The CSRF token of a page.
+fn csrf(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"liveops-csrf\" content=\"").expect("a token");
+    rest.split('"').next().unwrap_or("").to_owned()
+}
+
+async fn finished(live: &LiveOps, viewer: &Viewer, id: OperationId) {
+    let over = async {
+        loop {
+            let snapshot = live.view(viewer, id).await.expect("the store").expect("it is there");
+            if snapshot.record.state.is_final() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), over).await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_for_a_group_is_there_for_members_and_superusers_only() {
+    let home = Home::new().await;
+    let site = web::site(home.live.clone(), home.accounts.clone(), &WebOptions::default());
+    let member = home.user("member", &["x", "operators"], false).await;
+    home.user("root", &[], true).await;
+    let outsider = home.user("outsider", &["Operators"], false).await;
+    for (who, may) in [("member", true), ("root", true), ("outsider", false)] {
+        let (_, catalogue) = ask(&site, who, "GET", "/", "").await;
+        assert!(catalogue.contains("/operations/new/open"), "{who}");
+        assert_eq!(catalogue.contains("/operations/new/closed"), may, "{who}");
+        let (status, form) = ask(&site, who, "GET", "/operations/new/closed", "").await;
+        assert_eq!(status, if may { StatusCode::OK } else { StatusCode::NOT_FOUND }, "{who}");
+        let token = format!("csrf_token={}", csrf(&catalogue));
+        let (status, _) = ask(&site, who, "POST", "/operations/new/closed", &token).await;
+        assert_eq!(status, if may { StatusCode::SEE_OTHER } else { StatusCode::NOT_FOUND }, "{who}");
+        if !may {
+            // As if it were not there at all.
+            let (_, unknown) = ask(&site, who, "GET", "/operations/new/unknown", "").await;
+            assert_eq!(form, unknown);
+        }
+    }
+    let refused = home.live.start(&outsider, Closed {}).await;
+    assert!(matches!(refused, Err(NotStarted::NoKind(_))), "{refused:?}");
+    assert!(home.live.list(&outsider, 1).await.expect("the store").records.is_empty());
+    home.live.start(&member, Closed {}).await.expect("started");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_left_the_group_sees_what_they_did_but_does_not_run_it_again() {
+    let home = Home::new().await;
+    let site = web::site(home.live.clone(), home.accounts.clone(), &WebOptions::default());
+    let ada = home.user("ada", &["operators"], false).await;
+    let id = home.live.start(&ada, Closed {}).await.expect("started");
+    finished(&home.live, &ada, id).await;
+    home.accounts.set_groups("ada", Vec::new()).await.expect("the store");
+    let page = format!("/operations/{id}");
+    let (status, html) = ask(&site, "ada", "GET", &page, "").await;
+    assert_eq!(status, StatusCode::OK);
+    let token = format!("csrf_token={}", csrf(&html));
+    let (status, _) = ask(&site, "ada", "POST", &format!("{page}/restart"), &token).await;
+    assert!(status.is_client_error(), "{status}");
+    let record = home.live.view(&ada, id).await.expect("the store").expect("it is there").record;
+    assert_eq!((record.attempt, record.state), (1, State::Succeeded));
+}
+
+/// A host's sessions. The one session ends right after it was looked up for the first time, as
+/// somebody's does who signs out in another tab.
+struct EndsMeanwhile {
+    live: LiveOps,
+    viewer: Mutex<Option<Viewer>>,
+}
+
+#[async_trait]
+impl Identify for EndsMeanwhile {
+    async fn identify(&self, _: &Parts) -> Result<Option<Viewer>, IdentifyError> {
+        let viewer = self.viewer.lock().take();
+        if let Some(viewer) = &viewer {
+            self.live.end_streams(&viewer.session);
+            self.live.end_streams_of_user(&viewer.id);
+        }
+        Ok(viewer)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_session_ends_while_it_is_opened_does_not_open() {
+    let home = Home::new().await;
+    let ada = home.user("ada", &[], false).await;
+    let id = home.live.start(&ada, Open {}).await.expect("started");
+    let token = home.live.subscription_token(&ada.id, id);
+    let identify = EndsMeanwhile { live: home.live.clone(), viewer: Mutex::new(Some(ada)) };
+    let router = web::router(home.live.clone(), identify, &WebOptions::default());
+    let path = format!("/stream?token={}", token.as_str());
+    let answer = tokio::time::timeout(Duration::from_secs(30), ask(&router, "ada", "GET", &path, "")).await;
+    assert_eq!(answer.expect("no stream").0, StatusCode::UNAUTHORIZED);
+}
