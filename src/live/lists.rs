@@ -279,7 +279,7 @@ impl LiveOps {
             for glance in seen.into_values() {
                 match self.reread(list, &glance) {
                     Reread::Same => {}
-                    Reread::Row(read) => look.rows.push(read),
+                    Reread::Row(read) => look.rows.push(*read),
                     Reread::Store => stale.push(glance),
                 }
             }
@@ -331,11 +331,11 @@ impl LiveOps {
                     return Reread::Store;
                 };
                 read.row.follow(&page);
-                Reread::Row(ReadRow { mark, ..read })
+                Reread::Row(Box::new(ReadRow { mark, ..read }))
             }
             State::Waiting if read.mark.state == State::Waiting && read.mark.attempt == glance.attempt => {
                 read.row.before = glance.before;
-                Reread::Row(ReadRow { mark, ..read })
+                Reread::Row(Box::new(ReadRow { mark, ..read }))
             }
             _ => Reread::Store,
         }
@@ -347,7 +347,7 @@ enum Reread {
     /// It is as it was.
     Same,
     /// It follows from what is known here.
-    Row(ReadRow),
+    Row(Box<ReadRow>),
     /// It has to be read from the store.
     Store,
 }
