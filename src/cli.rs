@@ -3,6 +3,7 @@
 mod demo;
 mod follow;
 mod log;
+mod metrics;
 mod run;
 mod screen;
 mod serve;

@@ -30,7 +30,7 @@ use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
 use crate::runner::Runner;
-use crate::store::{CancelAnswer, RecordPage, Store, StoreError, StoreResult};
+use crate::store::{CancelAnswer, Census, RecordPage, Store, StoreError, StoreResult};
 use crate::stream::Hub;
 use streams::OpenStreams;
 
@@ -212,6 +212,7 @@ impl LiveOps {
             tracing::info!(operation = %created, kind = kind.name, user = viewer.id, "sent again, so not started again");
             return Ok((created, false));
         }
+        metrics::counter!("liveops_operations_started_total", "kind" => kind.name.clone()).increment(1);
         tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
         self.0.runner.queued();
         self.0.lists.touch(&viewer.id, id);
@@ -337,6 +338,14 @@ impl LiveOps {
     /// Waits until what an operation has logged so far is stored.
     pub(crate) async fn settle_log(&self, id: OperationId) {
         self.0.runner.settle_log(id).await;
+    }
+
+    /// How many operations there are in the store, of all processes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn census(&self) -> StoreResult<Census> {
+        self.0.store.census().await
     }
 
     /// Whether the store answers now.

@@ -223,6 +223,7 @@ impl Inner {
         let live = self.hub.begin(subject, projection);
         let run = Arc::new(Run::new(lease, live, record.owner.clone()));
         self.runs.lock().insert(record.id, Arc::clone(&run));
+        metrics::gauge!("liveops_runs").increment(1);
         self.runtime.spawn(Arc::clone(&run).keep(Arc::clone(&self.store)));
         tracing::info!(operation = %record.id, kind = record.kind, attempt = record.attempt, "running");
 
@@ -325,6 +326,8 @@ impl Inner {
                 }
             }
         }
+        metrics::gauge!("liveops_runs").decrement(1);
+        metrics::counter!("liveops_operations_ended_total", "state" => ending.state.as_str()).increment(1);
         self.hub.release(run.live());
         let mut runs = self.runs.lock();
         // Restarted meanwhile, it may run again.
@@ -396,6 +399,7 @@ impl Inner {
             }
         }
         if marked > 0 {
+            metrics::counter!("liveops_operations_interrupted_total").increment(marked as u64);
             self.changed.notify_one();
         }
         Ok(marked)

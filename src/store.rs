@@ -81,6 +81,15 @@ pub enum CancelAnswer {
     Nothing,
 }
 
+/// How many operations there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Census {
+    /// By kind and state, where there are any.
+    pub operations: Vec<(String, State, u64)>,
+    /// Since when the one waits that has waited longest.
+    pub oldest_waiting: Option<Timestamp>,
+}
+
 /// Operations that were removed because of their age.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -187,6 +196,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Those of these uploaded files, by name, that an operation needs.
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>>;
+
+    /// How many operations there are, for whoever watches over the server.
+    async fn census(&self) -> StoreResult<Census>;
 
     /// The runs of this process that were asked to stop, by whatever process.
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>>;

@@ -12,13 +12,16 @@ mod health;
 mod identify;
 mod layout;
 mod login;
+mod metrics;
 mod pages;
+mod requests;
 mod segment;
 mod session;
 mod standing;
 mod stream;
 mod throttle;
 
+pub use self::metrics::metrics;
 pub use identify::{Identify, IdentifyError};
 pub use session::Sessions;
 
@@ -100,6 +103,7 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .layer(from_fn_with_state(app, error::dress))
         .layer(CookieManagerLayer::new())
         .layer(from_fn(headers::protect))
+        .layer(from_fn(requests::trace))
 }
 
 fn operations(app: &Arc<App>) -> Router {

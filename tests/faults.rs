@@ -12,7 +12,7 @@ use liveops::live::Snapshot;
 use liveops::operation::{NewOperation, Record, State};
 use liveops::projection::{Line, Projection};
 use liveops::store::{
-    CancelAnswer, Finish, Glances, Lease, RecordPage, Removed, Sqlite, Store, StoreError, StoreResult,
+    CancelAnswer, Census, Finish, Glances, Lease, RecordPage, Removed, Sqlite, Store, StoreError, StoreResult,
 };
 use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ impl Store for Faulty {
     }
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
         self.store.remove_ended(before, limit).await
+    }
+    async fn census(&self) -> StoreResult<Census> {
+        self.store.census().await
     }
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
         self.store.uploads_needed(names).await

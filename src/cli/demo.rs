@@ -8,6 +8,7 @@ use liveops::access::random_text;
 use liveops::kinds::{Chain, CsvImport, Failing, Quick, Redirect, Simulate};
 use liveops::store::{Accounts, Digest, Sqlite, User};
 
+use super::metrics::Metrics;
 use super::{Failure, serve, server};
 use crate::config::{Settings, stored_or_new_secret};
 
@@ -24,12 +25,16 @@ pub(super) async fn demo(settings: &Settings) -> Result<(), Failure> {
     let link = login_link(&store).await?;
     let builder = with_kinds(serve::builder(settings, store.clone(), secret));
     let listener = server::bind(&settings.listen).await?;
+    let metrics = Metrics::prepare(settings).await?;
     let signals = server::Signals::listen()?;
     let live = builder.start().await?;
     let address = listener.local_addr()?;
     let site = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     println!("listening on http://{address}");
     println!("sign in once, within 10 minutes: {site}/login/link/{link}");
+    if let Some(metrics) = metrics {
+        metrics.serve(live.clone())?;
+    }
     server::serve(listener, live, store, settings, signals).await
 }
 

@@ -3,6 +3,7 @@
 use liveops::store::Sqlite;
 use liveops::{LiveOps, LiveOpsBuilder, SecretKey};
 
+use super::metrics::Metrics;
 use super::{Failure, server};
 use crate::config::{Settings, beside};
 
@@ -10,9 +11,13 @@ pub(super) async fn serve(settings: &Settings) -> Result<(), Failure> {
     let secret = settings.needed_secret()?;
     let store = Sqlite::open(&settings.database)?;
     let listener = server::bind(&settings.listen).await?;
+    let metrics = Metrics::prepare(settings).await?;
     let signals = server::Signals::listen()?;
     let live = builder(settings, store.clone(), secret).start().await?;
     println!("listening on http://{}", listener.local_addr()?);
+    if let Some(metrics) = metrics {
+        metrics.serve(live.clone())?;
+    }
     server::serve(listener, live, store, settings, signals).await
 }
 

@@ -59,6 +59,8 @@ impl OpenStreams {
         });
         streams.count += 1;
         let ended = streams.ended.clone();
+        metrics::gauge!("liveops_streams_open").increment(1);
+        metrics::counter!("liveops_streams_opened_total").increment(1);
         Some(StreamPlace { user: user.to_owned(), session: session.to_owned(), ended, all: Arc::clone(self) })
     }
 
@@ -92,6 +94,7 @@ impl StreamPlace {
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
+        metrics::gauge!("liveops_streams_open").decrement(1);
         let mut open = self.all.open.lock();
         if let Some(of_user) = open.by_user.get_mut(&self.user) {
             *of_user -= 1;

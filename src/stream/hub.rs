@@ -315,7 +315,10 @@ impl Live {
             let delta = page.projection.since(from)?;
             (page.projection.clone(), delta, from)
         };
+        let begin = Instant::now();
         let frame = self.renderer.frame(&self.subject, &projection, &delta);
+        metrics::histogram!("liveops_frame_seconds").record(begin.elapsed());
+        metrics::counter!("liveops_frame_bytes_total").increment(frame.bytes.len() as u64);
         if frames.from.len() < SHARED {
             frames.from.push((from, frame.clone()));
         }

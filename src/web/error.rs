@@ -12,6 +12,7 @@ use minijinja::context;
 
 use super::App;
 use super::layout::layout;
+use super::requests::RequestId;
 use crate::access::Viewer;
 use crate::render::RenderError;
 use crate::store::StoreError;
@@ -142,6 +143,7 @@ pub(super) async fn not_found() -> Refusal {
 /// Gives refusals their page in the site's layout.
 pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let head = request.method() == Method::HEAD;
+    let id = request.extensions().get::<RequestId>().copied();
     let response = next.run(request).await;
     let status = response.status();
     let refusal = response.extensions().get::<Refusal>();
@@ -169,6 +171,7 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
         message => message,
         links => onward.map(|label| [context! { url => at.operations(), label }]),
         outside => outside,
+        reference => id.filter(|_| status.is_server_error()).map(|id| id.0.to_string()),
         ..layout(&app, viewer.as_ref(), "")
     });
     let Ok(page) = page else { return response };

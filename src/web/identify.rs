@@ -45,6 +45,7 @@ pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request
     };
     let Some(viewer) = viewer else { return signed_out(&app, &parts) };
     let mut request = Request::from_parts(parts, body);
+    tracing::Span::current().record("user", &viewer.id);
     request.extensions_mut().insert(viewer.clone());
     let mut response = next.run(request).await;
     response.extensions_mut().insert(viewer);

@@ -67,6 +67,7 @@ pub(super) async fn sign_in(
     // What could not be checked was no wrong try.
     let Some((user, secret)) = signed_in.inspect_err(|_| login.throttle.take_back(account))? else {
         tracing::info!(%client, "a wrong name or password");
+        metrics::counter!("liveops_logins_failed_total").increment(1);
         let wrong = "This name and password do not go together.";
         let page = login.render_form(&cookies, next, name, Some(wrong))?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());

@@ -47,11 +47,17 @@ pub(super) async fn open(
             Ok(false) => signed_out(&app, &parts),
             Err(refusal) => refusal.into_response(),
         },
-        Err(OpenError::Refused) => refused(),
+        Err(OpenError::Refused) => {
+            metrics::counter!("liveops_streams_refused_total", "reason" => "token").increment(1);
+            refused()
+        }
         Err(error @ OpenError::ChannelNeeded) => {
             (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
         }
-        Err(OpenError::TooMany) => Refusal::TooManyStreams.into_response(),
+        Err(OpenError::TooMany) => {
+            metrics::counter!("liveops_streams_refused_total", "reason" => "too_many").increment(1);
+            Refusal::TooManyStreams.into_response()
+        }
         Err(OpenError::Store(error)) => Refusal::from(error).into_response(),
     }
 }

@@ -284,7 +284,7 @@ async fn the_token_command_signs_for_the_owner_only() {
 
 #[tokio::test]
 async fn secrets_reach_no_log() {
-    let server = Server::verbose().await;
+    let server = Server::verbose(&[]).await;
     let (alice, _, token, ..) = two_people(&server).await;
     alice.stream(&token, None).await.first_flush().await;
     refusal(&alice, &format!("token={token}x")).await;

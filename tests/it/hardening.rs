@@ -154,7 +154,7 @@ async fn who_hangs_up_during_the_sign_out_is_signed_out_all_the_same() {
 
 #[tokio::test]
 async fn a_panics_text_does_not_reach_the_terminal_as_it_is() {
-    let server = Server::verbose().await;
+    let server = Server::verbose(&[]).await;
     let client = server.demo_user().await;
     let message = "\u{1b}[31mred\u{9b}2J\nERROR forged";
     for outcome in ["panic", "fail"] {

@@ -13,7 +13,8 @@ use super::{Sqlite, glance, log};
 use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
 use crate::store::{
-    CancelAnswer, Finish, Glances, Lease, RecordPage, Removed, Store, StoreError, StoreResult,
+    CancelAnswer, Census, Finish, Glances, Lease, RecordPage, Removed, Store, StoreError, StoreResult,
+    state_from,
 };
 
 #[async_trait]
@@ -258,6 +259,24 @@ impl Store for Sqlite {
             Ok(needed)
         };
         self.0.readers.read(find).await
+    }
+
+    async fn census(&self) -> StoreResult<Census> {
+        let count = |connection: &Connection| {
+            let sql = "SELECT kind, state, count(*) FROM liveops_operations GROUP BY kind, state";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            let mut operations = Vec::new();
+            while let Some(row) = rows.next()? {
+                let state = state_from(&row.get::<_, String>(1)?)?;
+                operations.push((row.get(0)?, state, unsigned(row.get(2)?)?));
+            }
+            let sql = "SELECT min(queued) FROM liveops_operations WHERE state = 'waiting'";
+            let mut statement = connection.prepare_cached(sql)?;
+            let oldest: Option<i64> = statement.query_row([], |row| row.get(0))?;
+            Ok(Census { operations, oldest_waiting: oldest.map(rows::time).transpose()? })
+        };
+        self.0.readers.read(count).await
     }
 
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {

@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -97,7 +98,11 @@ fn write(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Work>>) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(TOGETHER - 1));
+        let begin = Instant::now();
         let failure = commit(connection, &mut batch).err();
+        metrics::histogram!("liveops_commit_seconds").record(begin.elapsed());
+        metrics::counter!("liveops_commits_total").increment(1);
+        metrics::counter!("liveops_writes_total").increment(batch.len() as u64);
         if let Some(error) = &failure {
             tracing::error!(%error, jobs = batch.len(), "a commit failed");
             if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {

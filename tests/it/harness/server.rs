@@ -73,9 +73,10 @@ impl Server {
     }
 
     /// A demo server that logs as much as it can.
-    pub(crate) async fn verbose() -> Self {
+    pub(crate) async fn verbose(settings: &[(&str, &str)]) -> Self {
         let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
-        Self::launch("demo", folder, Vec::new(), "127.0.0.1:0", true).await
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::launch("demo", folder, settings.collect(), "127.0.0.1:0", true).await
     }
 
     async fn launch(

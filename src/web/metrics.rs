@@ -1,0 +1,99 @@
+//! `/metrics`, for Prometheus: what the process counted, and how many operations there are.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+
+use super::headers;
+use crate::live::LiveOps;
+use crate::operation::State as OperationState;
+
+/// What `/metrics` needs.
+#[derive(Clone)]
+struct Exporter<R> {
+    live: LiveOps,
+    render: R,
+}
+
+/// A site of its own that serves `/metrics` and nothing else. `render` writes what the process's
+/// recorder of the [`metrics`](https://docs.rs/metrics) facade holds, in Prometheus' text format; the
+/// recorder has to be installed before.
+pub fn metrics<R>(live: LiveOps, render: R) -> Router
+where
+    R: Fn() -> String + Clone + Send + Sync + 'static,
+{
+    describe();
+    Router::new()
+        .route("/metrics", get(serve::<R>))
+        .fallback(async || (StatusCode::NOT_FOUND, "there is /metrics here, and nothing else\n"))
+        .with_state(Exporter { live, render })
+        .layer(from_fn(headers::protect))
+}
+
+async fn serve<R>(State(exporter): State<Exporter<R>>) -> Response
+where
+    R: Fn() -> String + Clone + Send + Sync + 'static,
+{
+    match exporter.live.census().await {
+        Ok(census) => {
+            let waiting = |state: &OperationState| *state == OperationState::Waiting;
+            let queue: u64 = census
+                .operations
+                .iter()
+                .filter(|(_, state, _)| waiting(state))
+                .map(|(_, _, count)| count)
+                .sum();
+            let age = census
+                .oldest_waiting
+                .map_or(0.0, |since| Timestamp::now().duration_since(since).as_secs_f64());
+            gauge!("liveops_queue_length").set(queue as f64);
+            gauge!("liveops_queue_age_seconds").set(age.max(0.0));
+            for kind in exporter.live.kinds() {
+                // One that has gone from the store would keep its last value.
+                for state in OperationState::ALL {
+                    operations(&kind.name, state).set(0.0);
+                }
+            }
+            for (kind, state, count) in census.operations {
+                operations(&kind, state).set(count as f64);
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "operations could not be counted");
+            return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response();
+        }
+    }
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, text)], (exporter.render)()).into_response()
+}
+
+fn operations(kind: &str, state: OperationState) -> metrics::Gauge {
+    gauge!("liveops_operations", "kind" => kind.to_owned(), "state" => state.as_str())
+}
+
+fn describe() {
+    describe_gauge!("liveops_streams_open", "Streams open in this process");
+    describe_counter!("liveops_streams_opened_total", "Streams opened");
+    describe_counter!("liveops_streams_refused_total", "Streams refused, by reason");
+    describe_gauge!("liveops_operations", "Operations in the store, by kind and state");
+    describe_gauge!("liveops_queue_length", "Operations that wait");
+    describe_gauge!("liveops_queue_age_seconds", Unit::Seconds, "For how long the oldest of them waits");
+    describe_gauge!("liveops_runs", "Operations that run in this process");
+    describe_counter!("liveops_operations_started_total", "Operations started here, by kind");
+    describe_counter!("liveops_operations_ended_total", "Operations that ended here, by state");
+    describe_counter!(
+        "liveops_operations_interrupted_total",
+        "Operations of dead processes that were marked here"
+    );
+    describe_histogram!("liveops_frame_seconds", Unit::Seconds, "How long a change of a page took to render");
+    describe_counter!("liveops_frame_bytes_total", Unit::Bytes, "Rendered changes, before they are shared");
+    describe_histogram!("liveops_commit_seconds", Unit::Seconds, "How long a commit to the database took");
+    describe_counter!("liveops_commits_total", "Commits to the database");
+    describe_counter!("liveops_writes_total", "Writes in these commits, which gather what comes at once");
+    describe_counter!("liveops_logins_failed_total", "Sign-ins with a wrong name or password");
+}
