@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use liveops::operation::{Ending, OperationId, State};
 use liveops::progress::{Level, StageSpec, Text, Update};
-use liveops::projection::Projection;
+use liveops::projection::{Projection, Row};
 use liveops::render::{Addresses, Renderer};
-use liveops::stream::{Cursor, FrameRenderer as _, Subject};
+use liveops::stream::{Cursor, FrameRenderer as _, RowRenderer as _, Subject};
 use serde_json::{Value, json};
 
 const HOSTILE: &str = "<script>alert('&')</script>\u{1b}[31m \"{{ 7 * 7 }}\"\r\n\u{202e}";
@@ -116,4 +116,35 @@ fn handed_over() {
     let next = "7f3c2a91-0000-4000-8000-000000000000".parse().expect("a UUID");
     let ending = Ending { next: Some(next), ..Ending::plain(State::Succeeded) };
     insta::assert_snapshot!(first_frame(State::Running, vec![Update::Ended(ending)]));
+}
+
+#[test]
+fn rows() {
+    let row = |state: State| Row {
+        id: "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID"),
+        title: HOSTILE.into(),
+        kind_title: "Import".into(),
+        state,
+        before: None,
+        percent: None,
+        summary: None,
+        figures: Vec::new(),
+        created: "2026-11-25T14:02:00.123456Z".parse().expect("a time"),
+        took_seconds: None,
+    };
+    let renderer = Renderer::new(Addresses::default());
+    let rows = [
+        Row { before: Some(3), ..row(State::Waiting) },
+        Row { before: Some(0), ..row(State::Waiting) },
+        Row { percent: Some(40), summary: Some(HOSTILE.into()), ..row(State::Running) },
+        Row { summary: Some("Reading".into()), ..row(State::Cancelling) },
+        Row {
+            figures: vec![("rows imported".into(), 12_345.into()), ("rows rejected".into(), 2.into())],
+            took_seconds: Some(82.5),
+            ..row(State::Succeeded)
+        },
+        Row { summary: Some("No such table".into()), took_seconds: Some(0.2), ..row(State::Failed) },
+    ];
+    let rows: Vec<_> = rows.iter().map(|row| renderer.row(row)).collect();
+    insta::assert_snapshot!(rows.join("\n"));
 }

@@ -65,6 +65,8 @@ suite! {
     operations::a_restart_is_a_new_attempt_and_logs_stay_apart,
     operations::a_log_is_read_from_any_line_on,
     operations::lists_are_paged_and_of_one_owner,
+    operations::a_glance_tells_what_changed_in_lists,
+    operations::the_version_changes_with_the_store,
     operations::what_was_answered_is_there_after_a_restart,
     operations::only_runs_of_dead_processes_are_orphans,
     operations::one_failing_write_among_many_harms_only_itself,

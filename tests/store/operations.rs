@@ -336,6 +336,57 @@ pub(crate) async fn lists_are_paged_and_of_one_owner(home: &dyn Home) {
     assert!(store.list("nobody", 1, 9).await.expect("the list").records.is_empty());
 }
 
+pub(crate) async fn a_glance_tells_what_changed_in_lists(home: &dyn Home) {
+    let (store, _) = home.open();
+    let over = create(&*store, "work", 0).await;
+    store.cancel(over, at(1)).await.expect("cancelled");
+    let (runs, lease) = running(&*store).await;
+    let saved = Projection::new(1, 1, State::Running, 5, at(100));
+    store.checkpoint(lease, &[], saved).await.expect("saved");
+    let theirs = NewOperation { owner: "eve".to_owned(), ..new("work") };
+    store.create(theirs.clone(), at(2)).await.expect("created");
+    let waits = create(&*store, "work", 3).await;
+    let owners = ["ada".to_owned(), "nobody".to_owned()];
+    let gone = OperationId::new();
+    let glances = store.glance(&owners, 1, &[over, theirs.id, gone]).await.expect("a look");
+    let newest: Vec<Vec<_>> = glances
+        .newest
+        .iter()
+        .map(|page| page.iter().map(|glance| (glance.id, glance.before)).collect())
+        .collect();
+    assert_eq!(newest, [vec![(waits, Some(1))], vec![]], "one page for each owner");
+    let mut others: Vec<_> = glances
+        .others
+        .iter()
+        .map(|glance| (glance.owner.as_str(), glance.state.as_str(), glance.id))
+        .collect();
+    others.sort_unstable();
+    let mut expected = [
+        ("ada", "cancelled", over),
+        ("ada", "running", runs),
+        ("ada", "waiting", waits),
+        ("eve", "waiting", theirs.id),
+    ];
+    expected.sort_unstable();
+    assert_eq!(others, expected, "what is active, and what was asked for");
+    let found = store.records(&[over, gone, runs]).await.expect("the records");
+    let found: Vec<_> = found.iter().map(|(record, page)| (record.id, page.is_some())).collect();
+    assert_eq!(found, [(over, false), (runs, true)]);
+}
+
+pub(crate) async fn the_version_changes_with_the_store(home: &dyn Home) {
+    let (store, _) = home.open();
+    let version = async || store.version().await.expect("a version");
+    let first = version().await;
+    assert_eq!(version().await, first, "nothing happened");
+    let id = create(&*store, "work", 0).await;
+    let second = version().await;
+    assert_ne!(second, first);
+    let (elsewhere, _) = home.open();
+    elsewhere.cancel(id, at(1)).await.expect("cancelled");
+    assert_ne!(version().await, second, "whoever it was");
+}
+
 pub(crate) async fn what_was_answered_is_there_after_a_restart(home: &dyn Home) {
     let (store, _) = home.open();
     let (id, held) = running(&*store).await;
