@@ -95,7 +95,8 @@ async fn a_tampered_token_opens_nothing() {
 
 #[tokio::test]
 async fn an_expired_token_opens_nothing_but_an_open_stream_lives_on() {
-    let server = Server::with(&[("token_ttl_seconds", "1")]).await;
+    // Whole seconds: it lives for one of them at least.
+    let server = Server::with(&[("token_ttl_seconds", "2")]).await;
     let client = server.demo_user().await;
     let id =
         client.simulate(&[("steps", "80"), ("delay_ms", "50"), ("log_every", "1"), ("message", "row")]).await;
@@ -115,7 +116,7 @@ async fn an_expired_token_opens_nothing_but_an_open_stream_lives_on() {
 
 #[tokio::test]
 async fn a_fresh_page_gives_a_fresh_token() {
-    let server = Server::with(&[("token_ttl_seconds", "1")]).await;
+    let server = Server::with(&[("token_ttl_seconds", "2")]).await;
     let client = server.demo_user().await;
     let id = client.simulate(SLOW).await;
     let token = client.page(&id).await.token.expect("just started");
