@@ -47,7 +47,8 @@ impl Inner {
         let mut all = 0;
         loop {
             let removed = self.store.remove_ended(before, STEP).await?;
-            for name in &removed.uploads {
+            // Whatever stands in the database, no other file is touched.
+            for name in removed.uploads.iter().filter(|name| is_name(name)) {
                 remove(&self.uploads.join(name));
             }
             all += removed.operations;
@@ -113,5 +114,20 @@ fn remove(path: &Path) {
             tracing::warn!(%error, "an upload could not be removed");
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::random_text;
+
+    #[test]
+    fn only_names_that_we_gave_are_removed() {
+        assert!(is_name(&random_text()));
+        let outside = format!("../../{}", "x".repeat(37));
+        for other in ["", "notes.txt", outside.as_str(), &"x".repeat(44), &format!("{}/", "x".repeat(42))] {
+            assert!(!is_name(other), "{other}");
+        }
     }
 }
