@@ -57,7 +57,7 @@ pub struct WebOptions {
     pub public_url: Option<String>,
     /// Only its members get in, and superusers; without one everybody who is signed in.
     pub required_group: Option<String>,
-    /// The addresses whose `X-Forwarded-For` is believed. It tells where sign-ins come from, and
+    /// The addresses whose `X-Forwarded-For` and `X-Request-Id` are believed. The former tells where sign-ins come from, and
     /// needs [`ConnectInfo`](axum::extract::ConnectInfo) of a socket address in each request.
     pub trusted_proxies: Vec<IpNet>,
     /// Ends the open streams when it is cancelled; their readers come back by themselves.
@@ -100,10 +100,10 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready).with_state(Arc::clone(&app)))
         .fallback(error::not_found)
-        .layer(from_fn_with_state(app, error::dress))
+        .layer(from_fn_with_state(Arc::clone(&app), error::dress))
         .layer(CookieManagerLayer::new())
         .layer(from_fn(headers::protect))
-        .layer(from_fn(requests::trace))
+        .layer(from_fn_with_state(app, requests::trace))
 }
 
 fn operations(app: &Arc<App>) -> Router {

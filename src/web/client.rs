@@ -9,8 +9,7 @@ use ipnet::IpNet;
 /// The address of the client: the connection's peer, or what trusted proxies say of it. Unspecified
 /// where the server does not tell its peers.
 pub(super) fn address(trusted: &[IpNet], extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical();
+    let peer = peer(extensions).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     // Each proxy adds the address that it saw at the end, so the last one that is none of ours is
     // the client's; what stands before it the client may have written itself.
     let hops = headers.get_all("x-forwarded-for").iter().rev();
@@ -23,6 +22,15 @@ pub(super) fn address(trusted: &[IpNet], extensions: &Extensions, headers: &Head
         }
     }
     client
+}
+
+/// Whether the request comes straight from a trusted proxy, whose headers can be believed.
+pub(super) fn is_by_proxy(trusted: &[IpNet], extensions: &Extensions) -> bool {
+    peer(extensions).is_some_and(|peer| is_trusted(trusted, peer))
+}
+
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical())
 }
 
 fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {

@@ -143,7 +143,7 @@ pub(super) async fn not_found() -> Refusal {
 /// Gives refusals their page in the site's layout.
 pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let head = request.method() == Method::HEAD;
-    let id = request.extensions().get::<RequestId>().copied();
+    let id = request.extensions().get::<RequestId>().cloned();
     let response = next.run(request).await;
     let status = response.status();
     let refusal = response.extensions().get::<Refusal>();
@@ -171,7 +171,7 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
         message => message,
         links => onward.map(|label| [context! { url => at.operations(), label }]),
         outside => outside,
-        reference => id.filter(|_| status.is_server_error()).map(|id| id.0.to_string()),
+        reference => id.filter(|_| status.is_server_error()).map(|id| id.0),
         ..layout(&app, viewer.as_ref(), "")
     });
     let Ok(page) = page else { return response };

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::App;
 use super::error::Refusal;
@@ -81,6 +82,35 @@ fn respond(reader: Reader, place: StreamPlace, shutdown: CancellationToken) -> R
     (headers, Body::from_stream(events(reader, place, shutdown))).into_response()
 }
 
+/// Says at its end how long a stream was open and what it sent: whoever reads it may go at any time.
+struct Length {
+    /// The request's, kept where somebody will read it: there are many streams.
+    span: Option<Span>,
+    begin: Instant,
+    bytes: usize,
+}
+
+impl Length {
+    fn begin() -> Self {
+        let span = tracing::enabled!(tracing::Level::DEBUG).then(Span::current);
+        Self { span, begin: Instant::now(), bytes: 0 }
+    }
+
+    fn counted(&mut self, bytes: Bytes) -> Bytes {
+        self.bytes += bytes.len();
+        bytes
+    }
+}
+
+impl Drop for Length {
+    fn drop(&mut self) {
+        if let Some(span) = &self.span {
+            let seconds = self.begin.elapsed().as_secs_f64();
+            tracing::debug!(parent: span, seconds, bytes = self.bytes, "a stream ended");
+        }
+    }
+}
+
 /// Sends what the reader lacks, and waits; until the ending is sent, the reader is gone or signed
 /// out, or the server stops.
 fn events(
@@ -88,10 +118,11 @@ fn events(
     place: StreamPlace,
     shutdown: CancellationToken,
 ) -> impl tokio_stream::Stream<Item = Result<Bytes, Infallible>> {
+    let mut length = Length::begin();
     async_stream::stream! {
         // Spread, so that the readers of a server that restarts do not all come back at once.
         let spread = uuid::Uuid::new_v4().as_u64_pair().0 % 2000;
-        yield Ok(Bytes::from(format!("retry: {}\n\n", 1000 + spread)));
+        yield Ok(length.counted(Bytes::from(format!("retry: {}\n\n", 1000 + spread))));
         // Both are set up once for the stream, not once for each frame.
         let over = async {
             tokio::select! {
@@ -110,14 +141,14 @@ fn events(
                 frame = reader.next() => match frame {
                     Some(frame) => {
                         sent = Instant::now();
-                        yield Ok(frame.bytes);
+                        yield Ok(length.counted(frame.bytes));
                     }
                     None => break,
                 },
                 () = &mut quiet => {
                     if sent.elapsed() >= PING {
                         sent = Instant::now();
-                        yield Ok(Bytes::from_static(b"event: ping\ndata: {}\n\n"));
+                        yield Ok(length.counted(Bytes::from_static(b"event: ping\ndata: {}\n\n")));
                     }
                     quiet.as_mut().reset(sent + PING);
                 }

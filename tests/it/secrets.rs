@@ -204,4 +204,34 @@ async fn an_answer_has_the_id_under_which_it_is_in_the_log() {
     assert_eq!(id.len(), 36, "{id}");
     until("the id in the log", async || server.said().contains(&id).then_some(())).await;
     assert_ne!(client.get("/operations").await.header("x-request-id"), id);
+    // Who opens a stream finds its length by the same id.
+    let operation = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let mut events = client.follow(&operation).await;
+    let id = events.headers()["x-request-id"].to_str().expect("ASCII").to_owned();
+    events.first_flush().await;
+    drop(events);
+    until("the stream's end in the log", async || {
+        let said = server.said();
+        let line = said.lines().find(|line| line.contains(&id) && line.contains("a stream ended"))?;
+        assert!(line.contains("route=\"/stream\"") && line.contains("user="), "{line}");
+        let bytes = line.split_once("bytes=").expect("a number").1;
+        assert!(bytes.parse::<u64>().expect("a number") > 1000, "{line}");
+        Some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_gives_a_request_its_id() {
+    let ask = |id: &str| Ask::get("/login").header("x-request-id", id);
+    let server = Server::start().await;
+    let answer = Client::new(server.address).send(ask("from-outside")).await;
+    assert_eq!(answer.header("x-request-id").len(), 36, "one of our own");
+    let server = Server::with(&[("trusted_proxies", "127.0.0.1")]).await;
+    let client = Client::new(server.address);
+    let given = "0a1B-2_c.d:e";
+    assert_eq!(client.send(ask(given)).await.header("x-request-id"), given);
+    for bad in ["", "a b", "<b>", "a\"b", "\u{e4}", &"x".repeat(65)] {
+        assert_eq!(client.send(ask(bad)).await.header("x-request-id").len(), 36, "{bad:?}");
+    }
 }
