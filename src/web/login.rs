@@ -108,6 +108,7 @@ pub(super) async fn follow_link(
     }
     login.sessions.end(&cookies).await?;
     login.sessions.hand_out(&cookies, secret);
+    tracing::info!("signed in by a link");
     Ok(Redirect::to("/").into_response())
 }
 

@@ -12,6 +12,7 @@ mod csrf;
 mod ended;
 mod groups;
 mod hardening;
+mod headers;
 mod heavy;
 mod hostile;
 mod list;
