@@ -65,7 +65,7 @@ struct Inner {
     lists: Arc<lists::Lists>,
     follower: tokio::task::AbortHandle,
     list_keeper: tokio::task::AbortHandle,
-    housekeeper: tokio::task::AbortHandle,
+    housekeeper: Option<tokio::task::AbortHandle>,
     /// Where runs live. Dropped without waiting: a run that hangs must not hold the process.
     runtime: parking_lot::Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -80,7 +80,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.follower.abort();
         self.list_keeper.abort();
-        self.housekeeper.abort();
+        if let Some(housekeeper) = &self.housekeeper {
+            housekeeper.abort();
+        }
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.shutdown_background();
         }

@@ -203,7 +203,9 @@ impl LiveOpsBuilder {
                 .abort_handle(),
             list_keeper: tokio::spawn(keep(inner.clone(), Arc::clone(&lists))).abort_handle(),
             lists,
-            housekeeper: tokio::spawn(housekeeping::keep_house(inner.clone())).abort_handle(),
+            // A command in a terminal need not know for how long the server keeps things.
+            housekeeper: (!self.foreground)
+                .then(|| tokio::spawn(housekeeping::keep_house(inner.clone())).abort_handle()),
             retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 
-use crate::harness::{Server, until};
+use crate::harness::{Server, finish, liveops, until};
 
 const DAY: u64 = 24 * 3600;
 
@@ -81,6 +81,20 @@ async fn zero_days_keep_all() {
     until("the orphan's end", async || (!orphan.exists()).then_some(())).await;
     assert_eq!(client.page(&id).await.state, "succeeded");
     drop(server);
+}
+
+/// A command knows nothing of the settings that the server was started with.
+#[tokio::test]
+async fn a_command_in_the_terminal_removes_nothing() {
+    let server = Server::with(&[("retention_days", "0")]).await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "1")]).await;
+    client.finished(&id).await;
+    age(server.folder(), &id, 5000);
+    let mut run = liveops(server.folder());
+    run.args(["run", "simulate", "--field", "steps=10", "--field", "delay_ms=100"]);
+    assert!(finish(run, "").status.success());
+    assert_eq!(client.page(&id).await.state, "succeeded");
 }
 
 /// An upload that a process left when it was killed.
