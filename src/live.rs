@@ -355,6 +355,11 @@ impl LiveOps {
         self.0.store.list("", 1, 1).await.is_ok()
     }
 
+    /// Whether the store can be written now; to find out, it is.
+    pub(crate) async fn is_store_writable(&self) -> bool {
+        self.0.store.probe(Timestamp::now()).await.is_ok()
+    }
+
     /// The path of an operation's page, to redirect to after a start.
     pub fn url(&self, id: OperationId) -> String {
         self.0.renderer.addresses().operation(id)

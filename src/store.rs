@@ -200,6 +200,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many operations there are, for whoever watches over the server.
     async fn census(&self) -> StoreResult<Census>;
 
+    /// Writes something that nobody needs, to see whether that can be done.
+    async fn probe(&self, now: Timestamp) -> StoreResult<()>;
+
     /// The runs of this process that were asked to stop, by whatever process.
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>>;
 

@@ -48,6 +48,7 @@ struct App {
     required_group: Option<String>,
     trusted_proxies: Vec<IpNet>,
     shutdown: CancellationToken,
+    probe: health::Probe,
 }
 
 /// How the web side is set up.
@@ -135,6 +136,7 @@ impl App {
             required_group: options.required_group.clone(),
             trusted_proxies: options.trusted_proxies.clone(),
             shutdown: options.shutdown.clone(),
+            probe: health::Probe::default(),
         })
     }
 }

@@ -56,6 +56,9 @@ impl Store for Faulty {
     async fn census(&self) -> StoreResult<Census> {
         self.store.census().await
     }
+    async fn probe(&self, now: Timestamp) -> StoreResult<()> {
+        self.store.probe(now).await
+    }
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
         self.store.uploads_needed(names).await
     }

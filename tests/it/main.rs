@@ -13,6 +13,7 @@ mod ended;
 mod groups;
 mod hardening;
 mod headers;
+mod health;
 mod heavy;
 mod hostile;
 mod list;

@@ -261,6 +261,16 @@ impl Store for Sqlite {
         self.0.readers.read(find).await
     }
 
+    async fn probe(&self, now: Timestamp) -> StoreResult<()> {
+        let write = move |connection: &Connection| {
+            let sql = "INSERT OR REPLACE INTO liveops_meta (key, value) VALUES ('probed', ?1)";
+            // Another value each time: SQLite writes nothing where nothing changes.
+            connection.prepare_cached(sql)?.execute([now.as_microsecond()])?;
+            Ok(())
+        };
+        self.0.writer.write(write).await
+    }
+
     async fn census(&self) -> StoreResult<Census> {
         let count = |connection: &Connection| {
             let sql = "SELECT kind, state, count(*) FROM liveops_operations GROUP BY kind, state";
