@@ -419,9 +419,8 @@ impl LiveOps {
         }
         let stored =
             self.0.store.projection(record.id).await?.filter(|page| page.attempt() == record.attempt);
-        // Cancelled before it ran, or claimed a moment ago: nothing was said yet. Epoch 0 is the
-        // same in every process, since such a page never changes but by being replaced.
-        let mut page = stored.unwrap_or_else(|| self.blank_page(record, 0));
+        // Cancelled before it ran, or claimed a moment ago: nothing was said yet.
+        let mut page = stored.unwrap_or_else(|| self.blank_page(record, record.epoch()));
         if record.state.is_final() && !page.state().is_final() {
             let ending = record.ending.clone().unwrap_or_else(|| Ending::plain(record.state));
             page.apply(Update::Ended(ending), record.finished.unwrap_or(record.created));

@@ -184,7 +184,11 @@ impl Projection {
                 self.touch(Region::Progress);
             }
             Update::LeaveStage => {
-                self.stages.leave(self.updated);
+                // Of one that was asked to stop, the stage is left in the middle as a rule: its ending,
+                // or the next stage, says what became of it.
+                if self.state == State::Cancelling || !self.stages.leave(self.updated) {
+                    return false;
+                }
                 self.bar = Bar::new(self.updated);
                 self.touch(Region::Stages);
                 self.touch(Region::Progress);
@@ -207,11 +211,12 @@ impl Projection {
                 self.enter_state(state);
             }
             Update::Ended(ending) => {
-                self.stages.end(ending.state, self.updated);
+                if self.stages.end(ending.state, self.updated) {
+                    self.touch(Region::Stages);
+                }
                 self.enter_state(ending.state);
                 self.ending = Some(Arc::new(ending));
                 self.touch(Region::Result);
-                self.touch(Region::Stages);
             }
         }
         true

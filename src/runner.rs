@@ -218,8 +218,9 @@ impl Inner {
     fn begin(self: &Arc<Self>, record: Record, place: OwnedSemaphorePermit) {
         let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
         let subject = Subject { id: record.id, kind: record.kind.clone(), owner: record.owner.clone() };
-        let now = Timestamp::now();
-        let projection = Projection::new(epoch(), record.attempt, State::Running, self.log_tail, now);
+        let began = record.started.unwrap_or_else(Timestamp::now);
+        let projection =
+            Projection::new(record.epoch(), record.attempt, State::Running, self.log_tail, began);
         let live = self.hub.begin(subject, projection);
         let run = Arc::new(Run::new(lease, live, record.owner.clone()));
         self.runs.lock().insert(record.id, Arc::clone(&run));
@@ -415,7 +416,8 @@ fn interrupted() -> Ending {
     Ending { message: Some(Text::new(INTERRUPTED)), ..Ending::plain(State::Interrupted) }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -28,11 +28,12 @@ pub use session::Sessions;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tower_cookies::CookieManagerLayer;
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::live::LiveOps;
 use crate::store::Accounts;
@@ -46,6 +47,8 @@ struct App {
     csrf: Csrf,
     assets: Assets,
     required_group: Option<String>,
+    /// There are sign-out and catalogue too, which hosts have pages of their own for.
+    is_site: bool,
     trusted_proxies: Vec<IpNet>,
     shutdown: CancellationToken,
     probe: health::Probe,
@@ -68,18 +71,21 @@ pub struct WebOptions {
 /// The operations, their streams and the assets, for viewers whom `identify` knows: to be nested
 /// where [`LiveOpsBuilder::mount`](crate::LiveOpsBuilder::mount) says.
 pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> Router {
-    let app = App::new(live, Box::new(identify), options);
-    operations(&app)
+    let app = Arc::new(App::new(live, Box::new(identify), options));
+    let router = operations(&app)
         .merge(assets_of(&app))
         .fallback(error::not_found)
-        .layer(from_fn_with_state(app, error::dress))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(app, error::dress));
+    without_stray_allow(router)
 }
 
 /// The whole site of the binary: [`router`] with sign-in and the catalogue. To be called within a
 /// tokio runtime: a task looks after the open streams until the router is dropped.
 pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) -> Router {
     let sessions = Sessions::new(accounts, options.public_url.as_deref());
-    let app = App::new(live, Box::new(sessions.clone()), options);
+    let app = App { is_site: true, ..App::new(live, Box::new(sessions.clone()), options) };
+    let app = Arc::new(app);
     tokio::spawn(standing::watch(Arc::downgrade(&app), sessions.clone()));
     let login = login::Login {
         app: Arc::clone(&app),
@@ -87,7 +93,7 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         checks: checks::PasswordChecks::start(),
         throttle: Arc::default(),
     };
-    Router::new()
+    let router = Router::new()
         .route("/", get(pages::catalogue))
         .layer(from_fn_with_state(Arc::clone(&app), identify::require_group))
         // Whoever may see nothing may still sign out.
@@ -101,10 +107,18 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready).with_state(Arc::clone(&app)))
         .fallback(error::not_found)
+        .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(Arc::clone(&app), error::dress))
         .layer(CookieManagerLayer::new())
         .layer(from_fn(headers::protect))
-        .layer(from_fn_with_state(app, requests::trace))
+        .layer(from_fn_with_state(app, requests::trace));
+    without_stray_allow(router)
+}
+
+/// A router says what a route allows on whatever answers a wrong method, also where that is a way to the
+/// sign-in page or a refusal. It does so after all layers, hence the second router around it.
+fn without_stray_allow(router: Router) -> Router {
+    Router::new().fallback_service(router).layer(map_response(headers::allow_with_405_only))
 }
 
 fn operations(app: &Arc<App>) -> Router {
@@ -126,9 +140,9 @@ fn assets_of(app: &Arc<App>) -> Router {
 }
 
 impl App {
-    fn new(live: LiveOps, identify: Box<dyn Identify>, options: &WebOptions) -> Arc<Self> {
+    fn new(live: LiveOps, identify: Box<dyn Identify>, options: &WebOptions) -> Self {
         let csrf = Csrf::new(live.secret(), options.public_url.as_deref());
-        Arc::new(Self {
+        Self {
             live,
             identify,
             csrf,
@@ -136,7 +150,8 @@ impl App {
             required_group: options.required_group.clone(),
             trusted_proxies: options.trusted_proxies.clone(),
             shutdown: options.shutdown.clone(),
+            is_site: false,
             probe: health::Probe::default(),
-        })
+        }
     }
 }

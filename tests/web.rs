@@ -189,3 +189,40 @@ async fn a_stream_whose_session_ends_while_it_is_opened_does_not_open() {
     let answer = tokio::time::timeout(Duration::from_secs(30), ask(&router, "ada", "GET", &path, "")).await;
     assert_eq!(answer.expect("no stream").0, StatusCode::UNAUTHORIZED);
 }
+
+/// A host's sessions that panic for one of its users.
+struct Panics(Viewer);
+
+#[async_trait]
+impl Identify for Panics {
+    async fn identify(&self, parts: &Parts) -> Result<Option<Viewer>, IdentifyError> {
+        let cookie = parts.headers.get(header::COOKIE).and_then(|value| value.to_str().ok());
+        assert!(cookie != Some("liveops_session=bad"), "a detail that is nobody’s business");
+        Ok(Some(self.0.clone()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_answered_and_the_next_request_too() {
+    let home = Home::new().await;
+    let ada = home.user("ada", &[], false).await;
+    let router = web::router(home.live.clone(), Panics(ada), &WebOptions::default());
+    let (status, page) = ask(&router, "bad", "GET", "/operations", "").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(page.contains("Something went wrong") && !page.contains("business"), "{page}");
+    assert_eq!(ask(&router, "ada", "GET", "/operations", "").await.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_in_a_host_link_to_nothing_that_only_the_binary_has() {
+    let home = Home::new().await;
+    let ada = home.user("ada", &[], false).await;
+    let router = web::router(home.live.clone(), Panics(ada), &WebOptions::default());
+    for path in ["/operations", "/operations/new/open", "/nothing"] {
+        let (_, page) = ask(&router, "ada", "GET", path, "").await;
+        assert!(!page.contains("logout") && !page.contains("href=\"/\""), "{path}: {page}");
+    }
+    let site = web::site(home.live.clone(), home.accounts.clone(), &WebOptions::default());
+    let (_, page) = ask(&site, "ada", "GET", "/operations", "").await;
+    assert!(page.contains("logout") && page.contains("href=\"/\""), "{page}");
+}

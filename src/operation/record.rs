@@ -179,6 +179,16 @@ pub struct Record {
     pub ending: Option<Ending>,
 }
 
+impl Record {
+    /// The epoch of the page of its latest claim: another one with each claim, and the same in every
+    /// process, so that whoever looks before the run has stored anything shows the run's own first
+    /// version. 0 before the first claim.
+    pub(crate) fn epoch(&self) -> u64 {
+        let began = self.started.map_or(0, Timestamp::as_microsecond).unsigned_abs();
+        (began << 8) ^ self.claim
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

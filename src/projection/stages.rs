@@ -80,24 +80,27 @@ impl Stages {
             (StageState::Current, Some(now), None, None);
     }
 
-    pub(super) fn leave(&mut self, now: Timestamp) {
-        if let Some(index) = self.current() {
-            self.finish(index, StageState::Done, now);
-            self.last = Some(index);
-        }
+    /// Leaves the present stage; returns whether there was one.
+    pub(super) fn leave(&mut self, now: Timestamp) -> bool {
+        let Some(index) = self.current() else { return false };
+        self.finish(index, StageState::Done, now);
+        self.last = Some(index);
+        true
     }
 
-    pub(super) fn end(&mut self, state: State, now: Timestamp) {
-        self.leave(now);
+    /// Leaves the stages for good; returns whether that changed any.
+    pub(super) fn end(&mut self, state: State, now: Timestamp) -> bool {
+        let left = self.leave(now);
         let state = match state {
             State::Failed => StageState::Failed,
             State::Cancelled => StageState::Cancelled,
             State::Interrupted => StageState::Interrupted,
-            _ => return,
+            _ => return left,
         };
         if let Some(index) = self.last {
             self.list[index].state = state;
         }
+        self.last.is_some()
     }
 
     /// Sets the present stage's percent; returns whether the number that is shown changed.

@@ -1,5 +1,6 @@
 //! Every refusal: its status, and what its page says to do next. Statuses are chosen here only.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::layout::layout;
 use super::requests::RequestId;
 use crate::access::Viewer;
 use crate::render::RenderError;
+use crate::runner::panic_text;
 use crate::store::StoreError;
 
 /// Why a request was not answered as it wished.
@@ -140,6 +142,13 @@ pub(super) async fn not_found() -> Refusal {
     Refusal::NotFound
 }
 
+/// The answer where a handler panicked, which is a fault of ours.
+#[expect(clippy::needless_pass_by_value, reason = "the layer gives it away")]
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    tracing::error!(panic = panic_text(&*panic), "a request made its handler panic");
+    Refusal::Internal.into_response()
+}
+
 /// Gives refusals their page in the site's layout.
 pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let head = request.method() == Method::HEAD;
@@ -177,7 +186,8 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
     let Ok(page) = page else { return response };
     // The refusal's own headers, such as Allow and Retry-After, stay.
     let (mut parts, _) = response.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
+    // Also where the page itself is not wanted (RFC 9110 section 9.3.2).
+    parts.headers.insert(header::CONTENT_LENGTH, page.len().into());
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     let body = if head { Body::empty() } else { Body::from(page) };
     Response::from_parts(parts, body)

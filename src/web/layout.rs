@@ -13,10 +13,10 @@ pub(super) fn layout(app: &App, viewer: Option<&Viewer>, nav: &str) -> Value {
         site => context! {
             css => at.at(&app.assets.css()),
             js => at.at(&app.assets.js()),
-            home => at.at("/"),
             operations => at.operations(),
-            login => at.at("/login"),
-            logout => at.at("/logout"),
+            // A host has pages of its own for these.
+            home => app.is_site.then(|| at.at("/")),
+            logout => app.is_site.then(|| at.at("/logout")),
         },
         viewer => viewer.map(|viewer| context! { name => &*viewer.name }),
         csrf => viewer.map(|viewer| app.csrf.token(viewer)).unwrap_or_default(),

@@ -19,10 +19,9 @@ use super::client;
 use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
-use super::session::Sessions;
+use super::session::{Sessions, is_page};
 use super::throttle::{Account, Throttle};
 use crate::access::{Password, Viewer};
-use crate::operation::is_local_path;
 use crate::store::{Digest, User};
 
 /// What the sign-in pages share.
@@ -46,7 +45,7 @@ pub(super) async fn form(
     cookies: Cookies,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Html<String>, Refusal> {
-    let next = query.get("next").filter(|next| is_local_path(next)).map_or("", String::as_str);
+    let next = query.get("next").filter(|next| is_page(next)).map_or("", String::as_str);
     login.render_form(&cookies, next, "", None)
 }
 
@@ -59,7 +58,7 @@ pub(super) async fn sign_in(
     let client = client::address(&login.app.trusted_proxies, request.extensions(), request.headers());
     let posted = login.read(&cookies, request).await?;
     let name = posted.text("username").unwrap_or("");
-    let next = posted.text("next").filter(|next| is_local_path(next)).unwrap_or("");
+    let next = posted.text("next").filter(|next| is_page(next)).unwrap_or("");
     let password = Password::new(posted.text("password").unwrap_or(""));
     let account = Account::new(name, client);
     // Counted before the check, so that many at once are not checked more often.

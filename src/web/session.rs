@@ -11,6 +11,7 @@ use tower_cookies::{Cookie, Cookies};
 
 use super::identify::{Identify, IdentifyError};
 use crate::access::{Viewer, random_text};
+use crate::operation::is_local_path;
 use crate::store::{Accounts, Digest, StoreResult, User};
 
 /// How long a session lasts.
@@ -107,7 +108,17 @@ impl Identify for Sessions {
     }
 
     fn sign_in(&self, next: &str) -> Option<String> {
+        if !is_page(next) {
+            return Some("/login".to_owned());
+        }
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
         Some(format!("/login?{query}"))
     }
+}
+
+/// Whether a path on this site is worth going to after signing in: `/logout` is no page, and `/login` was
+/// left a moment ago.
+pub(super) fn is_page(path: &str) -> bool {
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    is_local_path(path) && !matches!(path[..end].trim_end_matches('/'), "/logout" | "/login")
 }

@@ -130,7 +130,7 @@ async fn after_login_only_this_site_is_next() {
                 .all(|value| !value.to_str().expect("ASCII").contains("x=y"))
         );
     }
-    let page = Client::new(server.address).get("/login?next=%2Foperations").await.text();
+    let page = Client::new(server.address).get("/login?next=x").await.text();
     assert!(
         page.contains("name=\"next\" value=\"/operations\"") || page.contains("value=\"&#x2f;operations\""),
         "{page}"
@@ -215,4 +215,25 @@ async fn a_session_that_somebody_planted_is_not_the_one_that_signs_in() {
     let attacker = Client::new(server.address);
     attacker.set_cookie("liveops_session", &old);
     assert_eq!(attacker.get("/operations").await.status, 303);
+}
+
+#[tokio::test]
+async fn signing_in_leads_to_a_page_and_never_to_a_command() {
+    let server = Server::start().await;
+    server.user("ada").await;
+    let nobody = Client::new(server.address);
+    assert_eq!(nobody.send(Ask::post("/logout")).await.location(), "/login", "who is out already");
+    for next in ["/logout", "/logout/", "/logout?x", "/login", "/login?next=%2Foperations", "/logout#x"] {
+        let page = nobody.get(&format!("/login?next={}", next.replace('#', "%23"))).await;
+        let form = [
+            ("csrf_token", page.csrf()),
+            ("username", "ada".into()),
+            ("password", "ada password".into()),
+            ("next", next.to_owned()),
+        ];
+        let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = nobody.send(Ask::post("/login").form(&form)).await;
+        assert_eq!((answer.status, answer.location()), (303, "/"), "{next}");
+        assert!(!page.text().contains("logout"), "{next}");
+    }
 }

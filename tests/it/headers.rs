@@ -35,6 +35,7 @@ async fn send(client: &Client, ask: Ask) -> Answer {
     let what = format!("{ask:?}");
     let answer = client.send(ask).await;
     assert_hardened(&answer.headers, "no-store", &what);
+    assert_eq!(answer.headers.contains_key("allow"), answer.status == 405, "allow of {what}");
     answer
 }
 
@@ -204,6 +205,21 @@ async fn a_wrong_method_is_told_which_are_right() {
         }
     }
     assert_eq!(client.page(&id).await.state, "running", "nothing was done");
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "0")]).await;
+    client.finished(&id).await;
+    for path in ["/", "/operations", &format!("/operations/{id}"), "/login", "/nothing", UNKNOWN, "/logout"] {
+        let (get, head) = (client.get(path).await, send(&client, Ask::new("HEAD", path)).await);
+        assert_eq!(head.status, get.status, "{path}");
+        assert!(head.body.is_empty(), "{path}");
+        assert_eq!(head.header("content-length"), get.body.len().to_string(), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+    }
 }
 
 /// What is no ordinary request, and still one that can be answered.

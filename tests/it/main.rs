@@ -9,6 +9,7 @@ mod cancel;
 mod chain;
 mod crash;
 mod csrf;
+mod elsewhere;
 mod ended;
 mod groups;
 mod hardening;

@@ -283,3 +283,18 @@ async fn the_page_embeds_a_token_for_its_own_channel_only() {
         Some(false)
     );
 }
+
+#[tokio::test]
+async fn an_ending_sends_again_only_what_it_changes() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(SLOW).await;
+    client.reaches(&id, "running").await;
+    let mut events = client.follow(&id).await;
+    events.first_flush().await;
+    client.command(&id, "cancel").await;
+    let rest = events.rest().await;
+    let came = |region: &str| rest.iter().any(|event| event.element().ends_with(region));
+    assert!(came("-status") && came("-result") && came("-controls"), "{rest:?}");
+    assert!(!came("-stages") && !came("-log-lines") && !came("-extra"), "{rest:?}");
+}

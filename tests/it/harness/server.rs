@@ -138,6 +138,12 @@ impl Server {
         Self::launch("demo", Arc::clone(&self.folder), self.settings.clone(), "127.0.0.1:0", false).await
     }
 
+    /// A server on the same database that has no kinds, so that it runs nothing; both have to have the
+    /// same secret key among their settings.
+    pub(crate) async fn watching(&self) -> Self {
+        Self::launch("serve", Arc::clone(&self.folder), self.settings.clone(), "127.0.0.1:0", false).await
+    }
+
     /// The folder of the database.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
