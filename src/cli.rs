@@ -109,6 +109,9 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     // In a terminal what a server would log is on the screen already.
     let is_server = matches!(cli.command, Command::Demo { .. } | Command::Serve { .. });
     let _log = log::start(cli.verbose.saturating_add(u8::from(is_server)), settings.log_format);
+    if let Some(file) = settings.exposed.as_ref().filter(|_| is_server) {
+        tracing::warn!(file = %file.display(), "other users can read the secret in the settings file: run chmod 600 on it");
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(async {
         match cli.command {

@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) templates: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
+    /// The settings file, where a secret stands in it and other users of the machine can read it.
+    pub(crate) exposed: Option<PathBuf>,
 }
 
 /// How the log is written.
@@ -91,6 +93,7 @@ impl Settings {
                 .take("database", value::sqlite)?
                 .unwrap_or_else(|| "liveops.db".to_owned())
                 .into(),
+            exposed: values.exposed_file(),
             secret_key: values.take("secret_key", value::secret)?,
             secret_key_fallbacks: values
                 .take("secret_key_fallbacks", value::list(value::secret))?

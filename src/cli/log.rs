@@ -1,6 +1,8 @@
 //! The log on stderr.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write};
 
 use tracing_appender::non_blocking::WorkerGuard;
@@ -36,13 +38,33 @@ struct Unfailing<W>(W);
 
 impl<W: Write> Write for Unfailing<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let _ = self.0.write_all(bytes);
+        let _ = self.0.write_all(&visible(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         let _ = self.0.flush();
         Ok(())
+    }
+}
+
+/// DEL and the C1 controls (ECMA-48) as JSON and people can read them: JSON allows them as they are (RFC 8259 section 7), and a
+/// terminal that shows the log would do what they say.
+fn visible(line: &[u8]) -> Cow<'_, [u8]> {
+    let is_hidden = |c: char| matches!(c, '\u{7f}'..='\u{9f}');
+    match std::str::from_utf8(line) {
+        Ok(text) if text.contains(is_hidden) => {
+            let mut shown = String::with_capacity(text.len() + 16);
+            for c in text.chars() {
+                if is_hidden(c) {
+                    let _ = write!(shown, "\\u{:04x}", u32::from(c));
+                } else {
+                    shown.push(c);
+                }
+            }
+            shown.into_bytes().into()
+        }
+        _ => line.into(),
     }
 }
 
@@ -55,4 +77,19 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     tracing::error!(place, thread = thread.name(), text = message, backtrace, "a panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_that_json_leaves_are_shown() {
+        let line = "{\"user\":\"a\u{7f}b\u{9b}31m é\"}\n";
+        let shown = visible(line.as_bytes());
+        assert_eq!(std::str::from_utf8(&shown), Ok("{\"user\":\"a\\u007fb\\u009b31m é\"}\n"));
+        let read: serde_json::Value = serde_json::from_slice(&shown).expect("JSON");
+        assert_eq!(read["user"], "a\u{7f}b\u{9b}31m é", "nothing is lost");
+        assert_eq!(*visible(b"\xff\x7f plain"), *b"\xff\x7f plain");
+    }
 }

@@ -43,6 +43,12 @@ pub(crate) enum Origin {
     Flag(String),
 }
 
+impl Origin {
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        if let Self::File(path) = self { Some(path) } else { None }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -121,3 +121,23 @@ fn a_secret_is_named_and_never_shown() {
     let settings = read(&[], &[("LIVEOPS_SECRET_KEY", KEY)], "").expect("long enough");
     assert!(settings.secret_key.is_some() && !format!("{settings:?}").contains(KEY));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_secret_in_a_file_that_others_can_read_is_noticed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("liveops.toml");
+    let exposed = |text: &str, mode: u32, environment: &[(&str, &str)]| {
+        std::fs::write(&file, text).expect("it is written");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("a mode");
+        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let read = Settings::read_from(SettingFlags::default(), environment, Some(&file));
+        read.expect("it is right").exposed.is_some()
+    };
+    let secret = format!("secret_key = '{KEY}'");
+    assert!(exposed(&secret, 0o644, &[]) && exposed(&secret, 0o640, &[]));
+    assert!(exposed(&format!("secret_key_fallbacks = ['{KEY}']"), 0o604, &[]));
+    assert!(!exposed(&secret, 0o600, &[]));
+    assert!(!exposed("workers = 3", 0o644, &[("LIVEOPS_SECRET_KEY", KEY)]));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
 use axum::http::uri::Authority;
@@ -34,6 +35,25 @@ impl Values {
             expected,
         })
     }
+
+    /// The file that a secret comes from, where more people can read it than should.
+    pub(super) fn exposed_file(&self) -> Option<PathBuf> {
+        let secrets = self.0.iter().filter(|(name, _)| setting(name).is_some_and(|of| of.shape.is_secret()));
+        secrets.filter_map(|(_, given)| given.origin.file()).find(|path| is_readable_by_others(path)).cloned()
+    }
+}
+
+/// Whether others than a file's owner can read it.
+#[cfg(unix)]
+fn is_readable_by_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o044 != 0)
+}
+
+/// Files have no such modes here.
+#[cfg(not(unix))]
+fn is_readable_by_others(_: &Path) -> bool {
+    false
 }
 
 /// A bad value for an error's line: short, escaped, and never a secret.
