@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::operation::{Ending, OperationId, Record, Registry, State};
 use crate::progress::{Cancel, Progress, Text, Update};
@@ -168,8 +169,9 @@ impl Runner {
         }
         let left: Vec<_> = inner.runs.lock().values().cloned().collect();
         for run in left {
-            tracing::warn!(operation = %run.lease().operation, "interrupted: the grace is over");
-            inner.end(&run, Conclusion::plain(interrupted())).await;
+            let span = run.span().clone();
+            span.in_scope(|| tracing::warn!("interrupted: the grace is over"));
+            inner.end(&run, Conclusion::plain(interrupted())).instrument(span).await;
         }
         // Some may have been about to end by themselves.
         let _ = tokio::time::timeout(LAST_COMMITS, inner.all_ended()).await;
@@ -222,17 +224,22 @@ impl Inner {
         let projection =
             Projection::new(record.epoch(), record.attempt, State::Running, self.log_tail, began);
         let live = self.hub.begin(subject, projection);
-        let run = Arc::new(Run::new(lease, live, record.owner.clone()));
+        // Whatever is logged about the run, by the operation's own code too, says which one it is.
+        let span = tracing::info_span!(
+            "run", operation = %record.id, kind = record.kind, user = record.owner, attempt = record.attempt);
+        let run = Arc::new(Run::new(lease, live, record.owner.clone(), span.clone()));
         self.runs.lock().insert(record.id, Arc::clone(&run));
         metrics::gauge!("liveops_runs").increment(1);
-        self.runtime.spawn(Arc::clone(&run).keep(Arc::clone(&self.store)));
-        tracing::info!(operation = %record.id, kind = record.kind, attempt = record.attempt, "running");
+        self.runtime.spawn(Arc::clone(&run).keep(Arc::clone(&self.store)).instrument(span.clone()));
+        span.in_scope(|| tracing::info!("running"));
 
         let inner = Arc::clone(self);
         let thread = std::thread::Builder::new().name(format!("run-{}", record.id.reference()));
         let spawned = thread.spawn({
             let run = Arc::clone(&run);
+            let span = span.clone();
             move || {
+                let _within = span.entered();
                 let conclusion = inner.work(record, &run);
                 inner.runtime.block_on(inner.end(&run, conclusion));
                 drop(place);
@@ -240,9 +247,12 @@ impl Inner {
         });
         if let Err(error) = spawned {
             let inner = Arc::clone(self);
-            self.runtime.spawn(async move {
-                inner.end(&run, Conclusion::failed(format!("no thread could be started: {error}"))).await;
-            });
+            self.runtime.spawn(
+                async move {
+                    inner.end(&run, Conclusion::failed(format!("no thread could be started: {error}"))).await;
+                }
+                .instrument(span),
+            );
         }
     }
 
@@ -268,7 +278,7 @@ impl Inner {
         }
         let Conclusion { mut ending, detail, mut next } = conclusion;
         if let Some(detail) = &detail {
-            tracing::error!(operation = %run.lease().operation, detail, "failed");
+            tracing::error!(detail, "failed");
         }
         if let Some(next) = &mut next {
             next.claimed = self.foreground;
@@ -291,11 +301,11 @@ impl Inner {
             match self.store.finish(run.lease(), &lines, finish).await {
                 Ok(()) => {
                     run.live().show(projection);
-                    tracing::info!(operation = %id, state = %ending.state, "ended");
+                    tracing::info!(state = %ending.state, "ended");
                     break;
                 }
                 Err(StoreError::Fenced { .. }) => {
-                    tracing::warn!(operation = %id, "ended, but another claim has it; nothing was written");
+                    tracing::warn!("ended, but another claim has it; nothing was written");
                     if let Ok(Some(projection)) = self.store.projection(id).await {
                         run.live().show(projection);
                     }
@@ -303,7 +313,7 @@ impl Inner {
                 }
                 Err(error) => {
                     if tries == 0 {
-                        tracing::error!(operation = %id, %error, "the ending could not be stored; trying on");
+                        tracing::error!(%error, "the ending could not be stored; trying on");
                         (ending, next) = (Ending::failed(NOT_SAVED), None);
                         run.live().show(run.ended_page(ending.clone(), at));
                     }

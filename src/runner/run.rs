@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::clock;
 use crate::operation::{Ending, State};
@@ -33,6 +34,8 @@ pub(super) struct Run {
     lease: Lease,
     live: Arc<Live>,
     owner: String,
+    /// Says in the log which run it is.
+    span: Span,
     cancel: Cancel,
     /// Guards the lines that wait for the store, and their order.
     buffer: Mutex<Buffer>,
@@ -66,11 +69,12 @@ struct Buffer {
 }
 
 impl Run {
-    pub(super) fn new(lease: Lease, live: Arc<Live>, owner: String) -> Self {
+    pub(super) fn new(lease: Lease, live: Arc<Live>, owner: String, span: Span) -> Self {
         Self {
             lease,
             live,
             owner,
+            span,
             cancel: Cancel::default(),
             buffer: Mutex::default(),
             room: Condvar::new(),
@@ -95,6 +99,10 @@ impl Run {
 
     pub(super) fn owner(&self) -> &str {
         &self.owner
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     pub(super) fn cancel(&self) -> &Cancel {
@@ -207,11 +215,11 @@ impl Run {
                     }
                 }
                 Err(StoreError::Fenced { .. }) => {
-                    tracing::warn!(operation = %self.lease.operation, "another claim has it; stopping this run");
+                    tracing::warn!("another claim has it; stopping this run");
                     self.lose();
                 }
                 Err(error) => {
-                    tracing::error!(operation = %self.lease.operation, %error, "its page and log could not be stored");
+                    tracing::error!(%error, "its page and log could not be stored");
                     self.dirty.store(true, Ordering::Release);
                     let since = *failing.get_or_insert(last);
                     let passing = matches!(error, StoreError::Unwritable(_)) && since.elapsed() < PATIENCE;

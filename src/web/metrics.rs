@@ -1,17 +1,24 @@
 //! `/metrics`, for Prometheus: what the process counted, and how many operations there are.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use tokio::time::timeout;
 
 use super::headers;
 use crate::live::LiveOps;
 use crate::operation::State as OperationState;
+use crate::store::Census;
+
+/// The database is waited for no longer than this: whoever asks gives up after 10 s.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What `/metrics` needs.
 #[derive(Clone)]
@@ -39,37 +46,41 @@ async fn serve<R>(State(exporter): State<Exporter<R>>) -> Response
 where
     R: Fn() -> String + Clone + Send + Sync + 'static,
 {
-    match exporter.live.census().await {
-        Ok(census) => {
-            let waiting = |state: &OperationState| *state == OperationState::Waiting;
-            let queue: u64 = census
-                .operations
-                .iter()
-                .filter(|(_, state, _)| waiting(state))
-                .map(|(_, _, count)| count)
-                .sum();
-            let age = census
-                .oldest_waiting
-                .map_or(0.0, |since| Timestamp::now().duration_since(since).as_secs_f64());
-            gauge!("liveops_queue_length").set(queue as f64);
-            gauge!("liveops_queue_age_seconds").set(age.max(0.0));
-            for kind in exporter.live.kinds() {
-                // One that has gone from the store would keep its last value.
-                for state in OperationState::ALL {
-                    operations(&kind.name, state).set(0.0);
-                }
-            }
-            for (kind, state, count) in census.operations {
-                operations(&kind, state).set(count as f64);
-            }
+    // What the process itself counted is wanted most when the database fails.
+    let counted = match timeout(PATIENCE, exporter.live.census()).await {
+        Ok(Ok(census)) => {
+            record(&exporter.live, census);
+            true
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             tracing::warn!(%error, "operations could not be counted");
-            return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response();
+            false
         }
-    }
+        Err(_) => {
+            tracing::warn!("operations could not be counted: the database does not answer");
+            false
+        }
+    };
+    gauge!("liveops_database_up").set(f64::from(u8::from(counted)));
     let text = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, text)], (exporter.render)()).into_response()
+}
+
+fn record(live: &LiveOps, census: Census) {
+    let waits = census.operations.iter().filter(|(_, state, _)| *state == OperationState::Waiting);
+    let queue: u64 = waits.map(|(_, _, count)| count).sum();
+    let age = census.oldest_waiting.map_or(0.0, |since| Timestamp::now().duration_since(since).as_secs_f64());
+    gauge!("liveops_queue_length").set(queue as f64);
+    gauge!("liveops_queue_age_seconds").set(age.max(0.0));
+    for kind in live.kinds() {
+        // One that has gone from the store would keep its last value.
+        for state in OperationState::ALL {
+            operations(&kind.name, state).set(0.0);
+        }
+    }
+    for (kind, state, count) in census.operations {
+        operations(&kind, state).set(count as f64);
+    }
 }
 
 fn operations(kind: &str, state: OperationState) -> metrics::Gauge {
@@ -80,6 +91,12 @@ fn describe() {
     describe_gauge!("liveops_streams_open", "Streams open in this process");
     describe_counter!("liveops_streams_opened_total", "Streams opened");
     describe_counter!("liveops_streams_refused_total", "Streams refused, by reason");
+    describe_gauge!("liveops_database_up", "1 when the database answered the last time, else 0");
+    describe_histogram!(
+        "liveops_request_seconds",
+        Unit::Seconds,
+        "Requests until their answer began, by route, method and status"
+    );
     describe_gauge!("liveops_operations", "Operations in the store, by kind and state");
     describe_gauge!("liveops_queue_length", "Operations that wait");
     describe_gauge!("liveops_queue_age_seconds", Unit::Seconds, "For how long the oldest of them waits");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
@@ -32,6 +32,8 @@ pub(super) async fn trace(State(app): State<Arc<App>>, mut request: Request, nex
     let begin = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, seconds) = (response.status().as_u16(), begin.elapsed().as_secs_f64());
+    let labels = [("route", route.to_owned()), ("method", known(&method)), ("status", status.to_string())];
+    metrics::histogram!("liveops_request_seconds", &labels).record(seconds);
     span.in_scope(|| {
         if response.status().is_server_error() {
             tracing::warn!(status, seconds, "answered");
@@ -45,6 +47,12 @@ pub(super) async fn trace(State(app): State<Arc<App>>, mut request: Request, nex
         response.headers_mut().insert(HEADER, value);
     }
     response
+}
+
+/// A method as a label, of which there are few: anybody may send any.
+fn known(method: &Method) -> String {
+    let known = [Method::GET, Method::HEAD, Method::POST].contains(method);
+    if known { method.to_string() } else { "other".to_owned() }
 }
 
 /// The id that a trusted proxy gave, where it is short and of harmless letters.

@@ -39,6 +39,10 @@ async fn what_happens_is_counted() {
     assert_eq!(client.get("/stream?token=nonsense").await.status, 403);
     assert_eq!(Client::new(server.address).log_in("demo", "wrong").await.status, 422);
 
+    for method in ["DELETE", "X-ANYTHING"] {
+        client.send(Ask::new(method, "/a-path-that-is-nobodys-label")).await;
+    }
+
     let open = async |count: f64| {
         let open = async || value(&read(&metrics).await, "liveops_streams_open");
         until("so many streams", async || (open().await == count).then_some(())).await;
@@ -57,6 +61,9 @@ async fn what_happens_is_counted() {
         ("liveops_operations_started_total{kind=\"simulate\"}", 3.0),
         ("liveops_operations_ended_total{state=\"succeeded\"}", 1.0),
         ("liveops_logins_failed_total", 1.0),
+        ("liveops_database_up", 1.0),
+        ("liveops_request_seconds_count{route=\"/login\",method=\"POST\",status=\"422\"}", 1.0),
+        ("liveops_request_seconds_count{route=\"none\",method=\"other\",status=\"404\"}", 2.0),
     ] {
         assert_eq!(value(&text, name), expected, "{name}");
     }
@@ -69,8 +76,25 @@ async fn what_happens_is_counted() {
             "{name}"
         );
     }
+    assert!(!text.contains("nobodys-label") && !text.contains("ANYTHING"), "{text}");
     drop(stream);
     open(0.0).await;
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_hides_no_other_figure() {
+    let server = Server::with(&[("metrics_listen", "127.0.0.1:0")]).await;
+    let metrics = address(&server).await;
+    let client = server.demo_user().await;
+    client.finished(&client.simulate(&[("steps", "0")]).await).await;
+    assert_eq!(value(&read(&metrics).await, "liveops_database_up"), 1.0);
+    let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
+    database.execute_batch("ALTER TABLE liveops_operations RENAME TO elsewhere").expect("it is broken");
+    let text = read(&metrics).await;
+    assert_eq!(value(&text, "liveops_database_up"), 0.0);
+    assert_eq!(value(&text, "liveops_operations_started_total{kind=\"simulate\"}"), 1.0);
+    database.execute_batch("ALTER TABLE elsewhere RENAME TO liveops_operations").expect("it is mended");
+    assert_eq!(value(&read(&metrics).await, "liveops_database_up"), 1.0);
 }
 
 #[tokio::test]

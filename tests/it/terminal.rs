@@ -230,6 +230,6 @@ async fn two_servers_share_a_queue_and_show_each_others_runs() {
         assert_eq!(here.finished(id).await.state, "succeeded");
         assert_eq!(there.get(&format!("/operations/{id}/log")).await.text().lines().count(), 5);
     }
-    let took = |server: &Server| server.said().matches(" running operation=").count();
+    let took = |server: &Server| server.said().matches("}: running").count();
     until("every run in one log", async || (took(&server) + took(&second) == 40).then_some(())).await;
 }
