@@ -173,9 +173,7 @@ impl LiveOps {
         let sent = Sent { uploads, claimed: true, ..Sent::default() };
         let (id, _) = self.submit(viewer, kind, input, sent).await?;
         files.into_iter().for_each(Receiving::keep);
-        if let Some(record) = self.0.store.record(id).await? {
-            self.0.runner.run(record).await;
-        }
+        self.0.runner.run(id).await;
         Ok(id)
     }
 
@@ -261,10 +259,19 @@ impl LiveOps {
         if self.owned(viewer, id).await?.is_none() {
             return Ok(false);
         }
-        match self.0.store.cancel(id, Timestamp::now()).await? {
-            CancelAnswer::Requested => self.0.runner.cancel(id),
-            CancelAnswer::Cancelled => self.0.changed.notify_one(),
-            CancelAnswer::Nothing => {}
+        // A run of this process need not wait for a store that cannot be written now.
+        let is_asked = self.0.runner.cancel(id);
+        match self.0.store.cancel(id, Timestamp::now()).await {
+            // Begun meanwhile, say.
+            Ok(CancelAnswer::Requested) => {
+                self.0.runner.cancel(id);
+            }
+            Ok(CancelAnswer::Cancelled) => self.0.changed.notify_one(),
+            Ok(CancelAnswer::Nothing) => {}
+            Err(error) if is_asked => {
+                tracing::warn!(operation = %id, %error, "it was asked to stop, which could not be stored");
+            }
+            Err(error) => return Err(error),
         }
         self.0.lists.touch(&viewer.id, id);
         Ok(true)
@@ -402,6 +409,11 @@ impl LiveOps {
     /// The largest body of a form.
     pub(crate) fn max_upload_bytes(&self) -> u64 {
         self.0.max_upload_bytes
+    }
+
+    /// Waits until nothing runs in this process and every ending is stored.
+    pub async fn all_ended(&self) {
+        self.0.runner.all_ended().await;
     }
 
     /// Claims nothing more, gives what runs `grace` to end, and records the rest as interrupted.

@@ -123,9 +123,21 @@ impl Runner {
         inner.runtime.spawn(Arc::clone(inner).sweep_loop());
     }
 
-    /// Runs what was created for this process.
-    pub(crate) async fn run(&self, record: Record) {
-        self.0.run(record).await;
+    /// Runs what was created for this process, as soon as there is a place; returns once it has begun.
+    pub(crate) async fn run(&self, id: OperationId) {
+        let inner = Arc::clone(&self.0);
+        let begun = self.0.runtime.spawn(async move {
+            if let Ok(place) = Arc::clone(&inner.places).acquire_owned().await {
+                inner.begin_claimed(id, place).await;
+            }
+        });
+        // A task of its own: whoever gives up waiting must not leave it claimed and never begun.
+        let _ = begun.await;
+    }
+
+    /// Waits until nothing runs here and every ending is stored.
+    pub(crate) async fn all_ended(&self) {
+        self.0.all_ended().await;
     }
 
     /// Something waits in the queue.
@@ -133,12 +145,13 @@ impl Runner {
         self.0.queued.notify_one();
     }
 
-    /// Asks the run to stop, where it is one of this process.
-    pub(crate) fn cancel(&self, id: OperationId) {
+    /// Asks the run to stop; false where it is none of this process.
+    pub(crate) fn cancel(&self, id: OperationId) -> bool {
         let run = self.0.runs.lock().get(&id).cloned();
-        if let Some(run) = run {
+        if let Some(run) = &run {
             run.request_cancel();
         }
+        run.is_some()
     }
 
     /// Waits until every line that the run has logged so far is stored.
@@ -167,14 +180,24 @@ impl Runner {
         if tokio::time::timeout(grace, inner.all_ended()).await.is_ok() {
             return;
         }
-        let left: Vec<_> = inner.runs.lock().values().cloned().collect();
-        for run in left {
-            let span = run.span().clone();
-            span.in_scope(|| tracing::warn!("interrupted: the grace is over"));
-            inner.end(&run, Conclusion::plain(interrupted())).instrument(span).await;
+        let mut give_up = None;
+        loop {
+            let ended = inner.ended.notified();
+            let left: Vec<_> = inner.runs.lock().values().cloned().collect();
+            if left.is_empty() {
+                return;
+            }
+            for run in left.iter().filter(|run| !run.is_closed()) {
+                let span = run.span().clone();
+                span.in_scope(|| tracing::warn!("interrupted: the grace is over"));
+                inner.end(run, Conclusion::plain(interrupted()), None).instrument(span).await;
+            }
+            // Some may have been about to end by themselves, and to hand over to another one.
+            let give_up = *give_up.get_or_insert_with(|| tokio::time::Instant::now() + LAST_COMMITS);
+            if tokio::time::timeout_at(give_up, ended).await.is_err() {
+                return;
+            }
         }
-        // Some may have been about to end by themselves.
-        let _ = tokio::time::timeout(LAST_COMMITS, inner.all_ended()).await;
     }
 }
 
@@ -208,12 +231,28 @@ impl Inner {
         }
     }
 
-    /// Runs a claimed operation as soon as there is a place.
-    async fn run(self: &Arc<Self>, record: Record) {
-        if let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
-            self.begin(record, place);
-            self.changed.notify_one();
-        }
+    /// Begins an operation that was created as this process's own. Nobody else would ever run it, so a
+    /// store that cannot be read now is asked again.
+    async fn begin_claimed(self: &Arc<Self>, id: OperationId, place: OwnedSemaphorePermit) {
+        let mut tries = 0;
+        let record = loop {
+            match self.store.record(id).await {
+                Ok(Some(record)) => break record,
+                Ok(None) => return,
+                Err(error) if tries == 0 => {
+                    tracing::error!(operation = %id, %error, "what is to run next could not be read; trying on");
+                }
+                Err(_) => {}
+            }
+            tries += 1;
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                // The process ends; another one marks it.
+                () = self.stopping.cancelled() => return,
+            }
+        };
+        self.begin(record, place);
+        self.changed.notify_one();
     }
 
     /// Gives a claimed operation its thread.
@@ -241,15 +280,15 @@ impl Inner {
             move || {
                 let _within = span.entered();
                 let conclusion = inner.work(record, &run);
-                inner.runtime.block_on(inner.end(&run, conclusion));
-                drop(place);
+                inner.runtime.block_on(inner.end(&run, conclusion, Some(place)));
             }
         });
         if let Err(error) = spawned {
             let inner = Arc::clone(self);
             self.runtime.spawn(
                 async move {
-                    inner.end(&run, Conclusion::failed(format!("no thread could be started: {error}"))).await;
+                    let conclusion = Conclusion::failed(format!("no thread could be started: {error}"));
+                    inner.end(&run, conclusion, None).await;
                 }
                 .instrument(span),
             );
@@ -271,8 +310,14 @@ impl Inner {
     }
 
     /// Commits the ending and then shows it. While the store cannot take it, the page says so from
-    /// memory and the commit is tried again.
-    async fn end(self: &Arc<Self>, run: &Arc<Run>, conclusion: Conclusion) {
+    /// memory and the commit is tried again. `place` is the run's own: the one that it hands over to
+    /// runs in it, and begins before this one is gone, so that there is always somebody to wait for.
+    async fn end(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        conclusion: Conclusion,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         if !run.close().await {
             return;
         }
@@ -325,17 +370,8 @@ impl Inner {
                 }
             }
         }
-        if let Some(next) = next.filter(|next| next.claimed) {
-            match self.store.record(next.id).await {
-                Ok(Some(record)) => {
-                    let inner = Arc::clone(self);
-                    self.runtime.spawn(async move { inner.run(record).await });
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(operation = %next.id, %error, "the next operation could not be run")
-                }
-            }
+        if let Some((next, place)) = next.filter(|next| next.claimed).zip(place) {
+            self.begin_claimed(next.id, place).await;
         }
         metrics::gauge!("liveops_runs").decrement(1);
         metrics::counter!("liveops_operations_ended_total", "state" => ending.state.as_str()).increment(1);
