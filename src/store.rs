@@ -33,6 +33,20 @@ pub enum StoreError {
         /// The newest version known.
         known: i64,
     },
+    /// The database has tables of an older program, and was not to be changed.
+    #[error(
+        "the database has schema version {found}, this program knows {known}, and it was left as it is: a server \
+         of this program brings it up to date"
+    )]
+    Older {
+        /// The version found.
+        found: i64,
+        /// The version needed.
+        known: i64,
+    },
+    /// The database has no tables of liveops, and was not to be changed: it is empty, or somebody else's.
+    #[error("{0} has no tables of liveops, and was left as it is")]
+    NoTables(String),
     /// A name that has to be unique is taken.
     #[error("the name {0:?} is taken: choose another one")]
     Taken(String),
