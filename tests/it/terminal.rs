@@ -126,6 +126,26 @@ async fn a_database_of_somebody_else_is_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn whoever_only_looks_changes_no_tables() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut add = liveops(folder.path());
+    add.args(["user", "add", "ada", "--password-stdin"]);
+    assert_code(&finish(add, "ada password\n"), 0);
+    let store = rusqlite::Connection::open(folder.path().join("liveops.db")).expect("a database");
+    store.execute("UPDATE liveops_meta SET value = 1 WHERE key = 'version'", []).expect("an older version");
+    let id = "00000000-0000-4000-8000-000000000000";
+    for words in [&["watch", id][..], &["token", id, "--user", "ada"]] {
+        let output = run(folder.path(), words);
+        let line = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_code(&output, 2);
+        assert!(line.matches('\n').count() == 1 && line.contains("schema version 1"), "{line}");
+    }
+    let version =
+        store.query_row("SELECT value FROM liveops_meta WHERE key = 'version'", [], |row| row.get(0));
+    assert_eq!(version, Ok(1));
+}
+
+#[tokio::test]
 async fn exit_codes_tell_how_it_went() {
     let server = Server::start().await;
     let error = run(
