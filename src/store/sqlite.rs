@@ -7,6 +7,7 @@ mod log;
 mod open;
 mod operations;
 mod readers;
+mod removal;
 mod rows;
 mod worker;
 mod writer;
@@ -36,6 +37,7 @@ struct Inner {
     readers: Readers,
     writer: Writer,
     worker: Arc<Worker>,
+    identity: u64,
 }
 
 impl Sqlite {
@@ -47,9 +49,10 @@ impl Sqlite {
     /// Nothing in the file was changed then.
     pub fn open(path: impl AsRef<Path>) -> StoreResult<Self> {
         let (path, connection) = open::open(path.as_ref())?;
+        let identity = open::identity(&connection)?;
         let worker = Arc::new(Worker::new(&path));
         let writer = Writer::start(connection)?;
-        Ok(Self(Arc::new(Inner { readers: Readers::new(path), writer, worker })))
+        Ok(Self(Arc::new(Inner { readers: Readers::new(path), writer, worker, identity })))
     }
 }
 
