@@ -329,6 +329,12 @@ impl LiveOps {
         self.0.streams.end_of_user(user);
     }
 
+    /// How often streams were ended in this process so far. Where that is the same before a viewer is looked up and
+    /// after their stream was opened, nobody ended their session here in between.
+    pub(crate) fn stream_endings(&self) -> u64 {
+        self.0.streams.endings()
+    }
+
     /// The sessions that have streams open in this process.
     pub(crate) fn streaming_sessions(&self) -> Vec<String> {
         self.0.streams.sessions()
