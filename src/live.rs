@@ -13,14 +13,15 @@ pub use lists::RowPage;
 pub use streams::StreamPlace;
 pub use subscribe::{OpenError, Opened, Reader};
 pub use upload::Receiving;
+pub(crate) use upload::Uploads;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
 use crate::operation::{
@@ -54,7 +55,7 @@ struct Inner {
     keys: Keys,
     token_ttl: Duration,
     log_tail: usize,
-    uploads: PathBuf,
+    uploads: Uploads,
     /// How long what is over is kept; for ever, without it.
     retention: Option<Duration>,
     max_upload_bytes: u64,
@@ -108,8 +109,8 @@ pub enum NotStarted {
 pub(crate) struct Sent {
     /// Its key and input, where it had a key.
     pub(crate) submission: Option<Submission>,
-    /// The names of the uploaded files that the input reads.
-    pub(crate) uploads: Vec<String>,
+    /// The uploaded files that the input reads.
+    pub(crate) files: Vec<Receiving>,
     /// Whether this process runs it at once.
     pub(crate) claimed: bool,
 }
@@ -154,7 +155,7 @@ impl LiveOps {
         if self.kind_for(viewer, kind).is_none() {
             return Err(NotStarted::NoKind(kind.to_owned()));
         }
-        Ok(self.submit(viewer, kind, input, Sent::default()).await?.0)
+        self.submit(viewer, kind, input, Sent::default()).await
     }
 
     /// Runs an operation in this process at once, never through the queue, so that no other process
@@ -169,10 +170,8 @@ impl LiveOps {
         input: Value,
         files: Vec<Receiving>,
     ) -> Result<OperationId, NotStarted> {
-        let uploads = files.iter().map(Receiving::stored_name).collect();
-        let sent = Sent { uploads, claimed: true, ..Sent::default() };
-        let (id, _) = self.submit(viewer, kind, input, sent).await?;
-        files.into_iter().for_each(Receiving::keep);
+        let sent = Sent { files, claimed: true, ..Sent::default() };
+        let id = self.submit(viewer, kind, input, sent).await?;
         self.0.runner.run(id).await;
         Ok(id)
     }
@@ -182,41 +181,49 @@ impl LiveOps {
     /// # Errors
     /// When it cannot be made.
     pub async fn receive(&self, name: &str) -> std::io::Result<Receiving> {
-        Receiving::create(&self.0.uploads, name).await
+        self.0.uploads.receive(name).await
     }
 
-    /// Starts what a form sent, unless the same submission did already; whether it is new.
+    /// Starts what a form sent, unless the same submission did already.
+    ///
+    /// The work is a task of its own: whoever gives up waiting must not take the files of what is committed
+    /// all the same.
     pub(crate) async fn submit(
         &self,
         viewer: &Viewer,
         kind: &str,
         input: Value,
         sent: Sent,
-    ) -> Result<(OperationId, bool), NotStarted> {
+    ) -> Result<OperationId, NotStarted> {
         let kind = self.0.registry.get(kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
-        let title = kind.label(&input)?;
-        let id = OperationId::new();
         let new = NewOperation {
-            id,
+            id: OperationId::new(),
             kind: kind.name.clone(),
             owner: viewer.id.clone(),
-            title,
+            title: kind.label(&input)?,
             input,
             previous: None,
             submission: sent.submission,
-            uploads: sent.uploads,
+            uploads: sent.files.iter().map(Receiving::stored_name).collect(),
             claimed: sent.claimed,
         };
+        let created = tokio::spawn(self.clone().create(new, sent.files).in_current_span());
+        Ok(created.await.map_err(|error| StoreError::Failed(error.into()))??)
+    }
+
+    async fn create(self, new: NewOperation, files: Vec<Receiving>) -> StoreResult<OperationId> {
+        let (id, kind, user) = (new.id, new.kind.clone(), new.owner.clone());
         let created = self.0.store.create(new, Timestamp::now()).await?;
         if created != id {
-            tracing::info!(operation = %created, kind = kind.name, user = viewer.id, "sent again, so not started again");
-            return Ok((created, false));
+            tracing::info!(operation = %created, kind, user, "sent again, so not started again");
+            return Ok(created);
         }
-        metrics::counter!("liveops_operations_started_total", "kind" => kind.name.clone()).increment(1);
-        tracing::info!(operation = %id, kind = kind.name, user = viewer.id, "started");
+        files.into_iter().for_each(Receiving::keep);
+        tracing::info!(operation = %id, kind, user, "started");
+        metrics::counter!("liveops_operations_started_total", "kind" => kind).increment(1);
         self.0.runner.queued();
-        self.0.lists.touch(&viewer.id, id);
-        Ok((id, true))
+        self.0.lists.touch(&user, id);
+        Ok(id)
     }
 
     /// The viewer's operation as it is now; none when it is not theirs or not there.
@@ -329,6 +336,12 @@ impl LiveOps {
         self.0.streams.end_of_user(user);
     }
 
+    /// How often streams were ended in this process so far. Where that is the same before a viewer is looked up and
+    /// after their stream was opened, nobody ended their session here in between.
+    pub(crate) fn stream_endings(&self) -> u64 {
+        self.0.streams.endings()
+    }
+
     /// The sessions that have streams open in this process.
     pub(crate) fn streaming_sessions(&self) -> Vec<String> {
         self.0.streams.sessions()
@@ -401,8 +414,8 @@ impl LiveOps {
         &self.0.secret
     }
 
-    /// The folder for uploads.
-    pub(crate) fn uploads(&self) -> &Path {
+    /// Where uploads go.
+    pub(crate) fn uploads(&self) -> &Uploads {
         &self.0.uploads
     }
 

@@ -6,6 +6,7 @@ mod record;
 mod registry;
 mod submission;
 
+pub(crate) use form::TEXT_LIMIT;
 pub use form::{Field, FieldError, FieldKind, Submitted, Upload, read_form};
 pub use outcome::{Ending, Error, Next, Outcome, Result, is_local_path};
 pub use record::{NewOperation, ParseIdError, Record, State};

@@ -111,6 +111,8 @@ pub struct Removed {
     pub operations: u32,
     /// The names of the uploaded files that were theirs, and now are nobody's.
     pub uploads: Vec<String>,
+    /// There may be more to remove.
+    pub more: bool,
 }
 
 /// One page of a user's operations.
@@ -205,7 +207,13 @@ pub trait Store: Send + Sync + 'static {
     /// over.
     async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool>;
 
-    /// Removes up to `limit` operations that ended before `before`, with their logs and pages.
+    /// A number that this store has and no other, the same at each opening: by it, files that belong to
+    /// its operations are told from those of others.
+    fn identity(&self) -> u64;
+
+    /// Removes up to `limit` operations that ended before `before`, with their logs and pages. Of a
+    /// long log it removes a part only, so that others can write in between; nobody sees its operation any
+    /// more, and the next call goes on.
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed>;
 
     /// Those of these uploaded files, by name, that an operation needs.

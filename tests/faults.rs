@@ -56,6 +56,9 @@ impl Store for Faulty {
     async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
         self.store.create(new, now).await
     }
+    fn identity(&self) -> u64 {
+        self.store.identity()
+    }
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
         self.store.remove_ended(before, limit).await
     }

@@ -6,6 +6,8 @@ mod accounts;
 mod file;
 #[path = "store/operations.rs"]
 mod operations;
+#[path = "store/removal.rs"]
+mod removal;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,7 +73,10 @@ suite! {
     operations::only_runs_of_dead_processes_are_orphans,
     operations::one_failing_write_among_many_harms_only_itself,
     operations::a_submission_starts_once,
-    operations::what_ended_long_ago_is_removed_in_steps,
+    removal::what_ended_long_ago_is_removed_in_steps,
+    removal::what_is_handed_over_keeps_the_uploads_that_it_names,
+    removal::a_long_log_is_removed_bit_by_bit_and_seen_by_nobody,
+    removal::a_store_has_one_identity,
     accounts::users_are_found_by_their_exact_name,
     accounts::a_session_lasts_until_it_expires_or_is_closed,
     accounts::a_session_opens_for_a_user_as_they_are_now,

@@ -226,3 +226,49 @@ async fn pages_in_a_host_link_to_nothing_that_only_the_binary_has() {
     let (_, page) = ask(&site, "ada", "GET", "/operations", "").await;
     assert!(page.contains("logout") && page.contains("href=\"/\""), "{page}");
 }
+
+/// As an application embeds it: under a path of its own, beside its own routes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nested_in_a_host_everything_is_below_its_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Sqlite::open(folder.path().join("app.db")).expect("a database");
+    let live = LiveOps::builder()
+        .store(store)
+        .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+        .uploads(folder.path().join("uploads"))
+        .mount("/live")
+        .operation::<Open>()
+        .start()
+        .await
+        .expect("it starts");
+    let ada = Viewer {
+        id: "ada".into(),
+        name: "ada".into(),
+        groups: Vec::new(),
+        superuser: false,
+        session: "s".into(),
+    };
+    let router = web::router(live.clone(), Panics(ada.clone()), &WebOptions::default());
+    let host = Router::new().route("/", axum::routing::get(|| async { "the host's own" }));
+    let host = host.fallback(|| async { (StatusCode::NOT_FOUND, "the host's own") }).nest("/live", router);
+    assert_eq!(ask(&host, "ada", "GET", "/", "").await.1, "the host's own");
+    assert_eq!(ask(&host, "ada", "GET", "/nothing", "").await.1, "the host's own");
+    let (status, page) = ask(&host, "ada", "GET", "/live/nothing", "").await;
+    assert!(status == StatusCode::NOT_FOUND && page.contains("There is nothing here"), "{page}");
+    let (status, page) = ask(&host, "ada", "GET", "/live/operations/new/open", "").await;
+    assert_eq!(status, StatusCode::OK);
+    let asset = page.split("href=\"").find(|text| text.starts_with("/live/assets/")).expect("a stylesheet");
+    let asset = asset.split('"').next().unwrap_or("");
+    assert_eq!(ask(&host, "ada", "GET", asset, "").await.0, StatusCode::OK);
+    let form = format!("csrf_token={}", csrf(&page));
+    assert_eq!(ask(&host, "ada", "POST", "/live/operations/new/open", &form).await.0, StatusCode::SEE_OTHER);
+    let id = live.list(&ada, 1).await.expect("the store").records[0].id;
+    let (status, page) = ask(&host, "ada", "GET", &live.url(id), "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("data-liveop-stream=\"/live/stream\""), "{page}");
+    assert_eq!(ask(&host, "ada", "GET", "/live/stream?token=x", "").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(ask(&host, "ada", "POST", "/live/stream", "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    let cancel = format!("{}/cancel", live.url(id));
+    assert_eq!(ask(&host, "ada", "POST", &cancel, &form).await.0, StatusCode::SEE_OTHER);
+    finished(&live, &ada, id).await;
+}

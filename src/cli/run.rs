@@ -47,7 +47,7 @@ pub(super) async fn run(
     let viewer = watch::owner(user.id);
     let live = watch::foreground(settings, store).await?;
     let kind = live.kind(&order.kind).ok_or_else(|| no_kind(&live, &order.kind))?;
-    let (values, files) = submitted(&live, kind, &order.fields).await?;
+    let (values, files) = submitted(&live, kind, &order.fields, settings.max_upload_bytes).await?;
     let input = read_form(&kind.fields, &values)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))?;
     let mut signals = Signals::listen()?;
@@ -150,6 +150,7 @@ async fn submitted(
     live: &LiveOps,
     kind: &Kind,
     pairs: &[String],
+    most: u64,
 ) -> Result<(BTreeMap<String, Submitted>, Vec<Receiving>), Failure> {
     let mut values = BTreeMap::new();
     for pair in pairs {
@@ -168,9 +169,9 @@ async fn submitted(
     let mut files = Vec::new();
     for field in kind.fields.iter().filter(|field| is_file(field)) {
         if let Some(Submitted::Text(path)) = values.get(field.name) {
-            let mut receiving = copy(live, Path::new(path))
+            let mut receiving = copy(live, Path::new(path), most)
                 .await
-                .map_err(|error| format!("field {}: {path:?} cannot be read: {error}", field.name))?;
+                .map_err(|error| format!("field {}: {path:?} cannot be used: {error}", field.name))?;
             values.insert(field.name.to_owned(), Submitted::File(receiving.complete().await?));
             files.push(receiving);
         }
@@ -192,17 +193,21 @@ fn is_file(field: &Field) -> bool {
     matches!(field.kind, FieldKind::File { .. })
 }
 
-/// A copy among the uploads, so that the operation can be run again.
-async fn copy(live: &LiveOps, path: &Path) -> std::io::Result<Receiving> {
+/// A copy among the uploads, so that the operation can be run again; of `most` bytes at most, as in a form.
+async fn copy(live: &LiveOps, path: &Path, most: u64) -> std::io::Result<Receiving> {
     let mut file = File::open(path).await?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut receiving = live.receive(&name).await?;
     let mut piece = vec![0; 64 * 1024];
+    let mut left = most;
     loop {
         let length = file.read(&mut piece).await?;
         if length == 0 {
             return Ok(receiving);
         }
+        left = left.checked_sub(length as u64).ok_or_else(|| {
+            std::io::Error::other(format!("it is larger than the {most} bytes of max_upload_bytes"))
+        })?;
         receiving.write(piece.get(..length).unwrap_or_default()).await?;
     }
 }

@@ -92,9 +92,10 @@ pub(super) async fn serve(
         let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(site));
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            // Clients that go away in the middle are no news.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
+            match connection.await {
+                Ok(()) => tracing::trace!("a connection ended"),
+                // Clients that go away in the middle are no news.
+                Err(error) => tracing::debug!(%error, "a connection broke"),
             }
         });
     }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::lists::{Lists, keep};
 use super::streams::OpenStreams;
-use super::{Inner, LiveOps, follow, housekeeping};
+use super::{Inner, LiveOps, Uploads, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
 use crate::render::{Addresses, Renderer, TemplateError};
@@ -209,6 +209,7 @@ impl LiveOpsBuilder {
             retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,
+            uploads: Uploads::new(self.uploads.unwrap_or_else(|| PathBuf::from("uploads")), store.identity()),
             store,
             hub,
             runner,
@@ -216,7 +217,6 @@ impl LiveOpsBuilder {
             renderer,
             token_ttl: self.token_ttl.unwrap_or(Duration::from_secs(300)),
             log_tail,
-            uploads: self.uploads.unwrap_or_else(|| PathBuf::from("uploads")),
             max_upload_bytes: self.max_upload_bytes.unwrap_or(100 * 1024 * 1024),
             waiting_epoch: epoch(),
             changed,

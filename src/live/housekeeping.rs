@@ -1,15 +1,17 @@
 //! What nobody asked for and has to be done now and then: old operations are removed, and uploads
 //! that a dead process left.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Weak;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Inner;
+use super::upload::Uploads;
 use crate::store::StoreResult;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -17,10 +19,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const STEP: u32 = 20;
 /// Between two such steps.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A file that was touched later than this may be about to be locked.
-const YOUNG: Duration = Duration::from_secs(60);
-/// Files that are looked at together.
-const BATCH: usize = 200;
+/// Files that are looked at together, and held open meanwhile.
+const BATCH: usize = 50;
 
 /// Keeps house at once and then each hour, until the [`LiveOps`](super::LiveOps) is gone.
 pub(super) async fn keep_house(inner: Weak<Inner>) {
@@ -48,11 +48,11 @@ impl Inner {
         loop {
             let removed = self.store.remove_ended(before, STEP).await?;
             // Whatever stands in the database, no other file is touched.
-            for name in removed.uploads.iter().filter(|name| is_name(name)) {
-                remove(&self.uploads.join(name));
+            for name in removed.uploads.iter().filter(|name| self.uploads.may_be_ours(name)) {
+                remove(&self.uploads.folder().join(name));
             }
             all += removed.operations;
-            if removed.operations < STEP {
+            if !removed.more {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
@@ -65,47 +65,36 @@ impl Inner {
 
     /// Removes uploads that no operation needs and no living process is receiving.
     async fn remove_orphans(&self) -> StoreResult<()> {
-        let folder = self.uploads.clone();
-        let Ok(mut left) = tokio::task::spawn_blocking(move || unlocked(&folder)).await else {
-            return Ok(());
-        };
-        while !left.is_empty() {
-            let batch = left.split_off(left.len().saturating_sub(BATCH));
-            let needed = self.store.uploads_needed(batch.clone()).await?;
-            for name in batch.iter().filter(|name| !needed.contains(name)) {
+        let uploads = self.uploads.clone();
+        let Ok(mut names) = tokio::task::spawn_blocking(move || names(&uploads)).await else { return Ok(()) };
+        while !names.is_empty() {
+            let batch = names.split_off(names.len().saturating_sub(BATCH));
+            // Held until it is removed: whoever gets the lock of an upload knows that its operation is
+            // committed or never will be, and nobody who receives one gets it in between.
+            let held: HashMap<String, File> = batch
+                .into_iter()
+                .filter_map(|name| lock(&self.uploads.folder().join(&name)).map(|file| (name, file)))
+                .collect();
+            let needed = self.store.uploads_needed(held.keys().cloned().collect()).await?;
+            for name in held.keys().filter(|name| !needed.contains(name)) {
                 tracing::info!("an upload that nobody needs is removed");
-                remove(&self.uploads.join(name));
+                remove(&self.uploads.folder().join(name));
             }
         }
         Ok(())
     }
 }
 
-/// The names of files in the folder that may be uploads and that nobody holds. Who gets the lock of
-/// an upload knows that its operation is committed, or never will be.
-fn unlocked(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut names = Vec::new();
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let is_old = entry.metadata().is_ok_and(|file| {
-            let touched = file.modified().ok().and_then(|at| at.elapsed().ok());
-            file.is_file() && touched.is_some_and(|age| age > YOUNG)
-        });
-        if is_name(&name) && is_old && is_unlocked(&entry.path()) {
-            names.push(name);
-        }
-    }
-    names
+/// The names of this store's files in the folder.
+fn names(uploads: &Uploads) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(uploads.folder()) else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| uploads.is_ours(name)).collect()
 }
 
-fn is_unlocked(path: &PathBuf) -> bool {
-    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
-}
-
-/// Whether it can be a name that we gave: the folder may hold files of others.
-fn is_name(name: &str) -> bool {
-    name.len() == 43 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+/// The file, locked; none where a living process holds it.
+fn lock(path: &Path) -> Option<File> {
+    File::open(path).ok().filter(|file| file.try_lock().is_ok())
 }
 
 fn remove(path: &Path) {
@@ -114,20 +103,5 @@ fn remove(path: &Path) {
             tracing::warn!(%error, "an upload could not be removed");
         }
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::random_text;
-
-    #[test]
-    fn only_names_that_we_gave_are_removed() {
-        assert!(is_name(&random_text()));
-        let outside = format!("../../{}", "x".repeat(37));
-        for other in ["", "notes.txt", outside.as_str(), &"x".repeat(44), &format!("{}/", "x".repeat(42))] {
-            assert!(!is_name(other), "{other}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct OpenStreams {
     /// Most streams of one user.
     per_user: usize,
+    /// How often streams were ended.
+    endings: AtomicU64,
     /// Guards who has how many.
     open: Mutex<Open>,
 }
@@ -41,7 +44,12 @@ pub struct StreamPlace {
 
 impl OpenStreams {
     pub(super) fn new(per_user: usize) -> Self {
-        Self { per_user, open: Mutex::default() }
+        Self { per_user, endings: AtomicU64::new(0), open: Mutex::default() }
+    }
+
+    /// How often streams were ended so far.
+    pub(super) fn endings(&self) -> u64 {
+        self.endings.load(Ordering::Acquire)
     }
 
     /// A place for one more stream; none where the user has all that one user may have.
@@ -66,7 +74,9 @@ impl OpenStreams {
 
     /// Ends the streams that a session opened so far.
     pub(super) fn end(&self, session: &str) {
-        if let Some(streams) = self.open.lock().by_session.remove(session) {
+        let mut open = self.open.lock();
+        self.endings.fetch_add(1, Ordering::AcqRel);
+        if let Some(streams) = open.by_session.remove(session) {
             streams.ended.cancel();
         }
     }
@@ -74,6 +84,7 @@ impl OpenStreams {
     /// Ends the streams that a user's sessions opened so far.
     pub(super) fn end_of_user(&self, user: &str) {
         let mut open = self.open.lock();
+        self.endings.fetch_add(1, Ordering::AcqRel);
         for (_, streams) in open.by_session.extract_if(|_, streams| streams.user == user) {
             streams.ended.cancel();
         }

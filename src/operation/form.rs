@@ -111,7 +111,7 @@ pub struct FieldError {
 }
 
 /// Longest text of a field, in bytes.
-const TEXT_LIMIT: usize = 64 * 1024;
+pub(crate) const TEXT_LIMIT: usize = 64 * 1024;
 
 /// Reads what was submitted by the fields' description, into an input.
 ///

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[FIRST, SECOND];
+const STEPS: &[&str] = &[FIRST, SECOND, THIRD];
 
 /// The version that this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -98,6 +98,11 @@ INSERT OR IGNORE INTO liveops_uploads (name, operation)
     SELECT substr(part.value, -43), started.id
     FROM liveops_operations AS started, json_tree(started.input) AS part
     WHERE part.key = 'path' AND part.type = 'text' AND length(part.value) > 43;
+";
+
+/// A number by which this database's uploads are told from those of others in the same folder.
+const THIRD: &str = "
+INSERT INTO liveops_meta (key, value) VALUES ('identity', random());
 ";
 
 /// The version of the tables in the file; 0 where there are none.

@@ -7,6 +7,7 @@ mod log;
 mod open;
 mod operations;
 mod readers;
+mod removal;
 mod rows;
 mod worker;
 mod writer;
@@ -38,6 +39,7 @@ struct Inner {
     readers: Readers,
     writer: Writer,
     worker: Arc<Worker>,
+    identity: u64,
 }
 
 impl Sqlite {
@@ -63,9 +65,10 @@ impl Sqlite {
     }
 
     fn start((path, connection): (PathBuf, Connection)) -> StoreResult<Self> {
+        let identity = open::identity(&connection)?;
         let worker = Arc::new(Worker::new(&path));
         let writer = Writer::start(connection)?;
-        Ok(Self(Arc::new(Inner { readers: Readers::new(path), writer, worker })))
+        Ok(Self(Arc::new(Inner { readers: Readers::new(path), writer, worker, identity })))
     }
 }
 

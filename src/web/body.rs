@@ -1,8 +1,10 @@
 //! Reading the body of a form: token first, files to the disk, nothing larger than allowed.
 
+mod text;
+mod urlencoded;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,17 +13,21 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio_stream::{Stream, StreamExt as _};
 
-use super::csrf::{self, Csrf};
 use super::error::Refusal;
+use super::{App, csrf};
 use crate::access::Viewer;
-use crate::live::Receiving;
+use crate::live::{Receiving, Uploads};
 use crate::operation::{Field, FieldKind, Submitted};
+use text::FieldText;
+use urlencoded::Pairs;
 
-/// Most text of a form, files aside: it is held in memory.
-const MOST_TEXT: usize = 1024 * 1024;
+/// The largest body of a command, which holds nothing but the token.
+const MOST_COMMAND: u64 = 1024 * 1024;
+/// What our own forms hold beside a kind's fields.
+const OWN: [&str; 5] = [csrf::FIELD, super::commands::SUBMISSION, "username", "password", "next"];
 /// Most parts of a form.
 const MOST_PARTS: usize = 200;
 /// Longest head of a part, and longest text before the first one; both are held in memory.
@@ -58,19 +64,20 @@ impl Posted {
 pub(super) struct Reading<'a> {
     /// Whether a token is right for whoever sent the form.
     pub(super) genuine: &'a (dyn Fn(&str) -> bool + Sync),
-    /// The fields that may hold files.
+    /// The fields that it may hold, beside those of every form; others are passed over.
     pub(super) fields: &'a [Field],
     /// Where files go.
-    pub(super) uploads: &'a Path,
+    pub(super) uploads: &'a Uploads,
     /// The largest body, in bytes.
     pub(super) limit: u64,
 }
 
 /// Reads a command's form, which holds nothing but the token.
-pub(super) async fn read_command(csrf: &Csrf, viewer: &Viewer, request: Request) -> Result<(), Refusal> {
-    csrf.check_source(request.headers())?;
-    let genuine = |token: &str| csrf.is_of(token, viewer);
-    let reading = Reading { genuine: &genuine, fields: &[], uploads: Path::new(""), limit: MOST_TEXT as u64 };
+pub(super) async fn read_command(app: &App, viewer: &Viewer, request: Request) -> Result<(), Refusal> {
+    app.csrf.check_source(request.headers())?;
+    let genuine = |token: &str| app.csrf.is_of(token, viewer);
+    let reading =
+        Reading { genuine: &genuine, fields: &[], uploads: app.live.uploads(), limit: MOST_COMMAND };
     reading.read(request).await.map(|_| ())
 }
 
@@ -80,8 +87,9 @@ impl Reading<'_> {
         let (parts, body) = request.into_parts();
         let mut pieces = pieces(body);
         let posted = self.read_pieces(&parts.headers, &mut pieces).await;
-        if posted.is_err() {
-            read_on(&mut pieces).await;
+        match &posted {
+            Ok(_) => tracing::debug!("a form was read"),
+            Err(_) => read_on(&mut pieces).await,
         }
         posted
     }
@@ -97,9 +105,17 @@ impl Reading<'_> {
         let essence = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let announced_too_much = announced.is_some_and(|announced: u64| announced > self.limit);
         let posted = match essence.as_str() {
-            "application/x-www-form-urlencoded" => self.read_urlencoded(&mut trusted, pieces).await,
-            "multipart/form-data" => self.read_multipart(&mut trusted, media_type, announced, pieces).await,
+            "application/x-www-form-urlencoded" | "multipart/form-data" if trusted && announced_too_much => {
+                Err(self.too_large())
+            }
+            "application/x-www-form-urlencoded" => {
+                self.read_urlencoded(&mut trusted, announced_too_much, pieces).await
+            }
+            "multipart/form-data" => {
+                self.read_multipart(&mut trusted, announced_too_much, media_type, pieces).await
+            }
             // A script that sends the token as a header need not send a body.
             "" if trusted
                 && announced.unwrap_or(0) == 0
@@ -117,35 +133,42 @@ impl Reading<'_> {
         }
     }
 
-    async fn read_urlencoded(&self, trusted: &mut bool, pieces: &mut Pieces) -> Result<Posted, Refusal> {
-        let most = usize::try_from(self.limit).unwrap_or(usize::MAX).min(MOST_TEXT);
-        let mut body = BytesMut::new();
-        let mut too_large = false;
-        while let Some(piece) = pieces.next().await {
-            body.extend_from_slice(&piece.map_err(|error| self.refuse(&error))?);
-            if body.len() > most {
-                too_large = true;
-                break;
-            }
-        }
-        let pairs = || form_urlencoded::parse(&body).take(MOST_PARTS);
-        let token = pairs().find(|(name, _)| name == csrf::FIELD);
-        *trusted = *trusted || token.is_some_and(|(_, token)| (self.genuine)(&token));
-        if too_large {
-            return Err(self.too_large());
-        }
+    async fn read_urlencoded(
+        &self,
+        trusted: &mut bool,
+        announced_too_much: bool,
+        pieces: &mut Pieces,
+    ) -> Result<Posted, Refusal> {
         let mut posted = Posted::default();
-        for (name, value) in pairs() {
-            posted.values.entry(name.into_owned()).or_insert_with(|| Submitted::Text(value.into_owned()));
+        let mut pairs = Pairs::default();
+        let mut count = 0;
+        let mut take = |name: String, text: FieldText, trusted: &mut bool| {
+            count += 1;
+            if count > MOST_PARTS {
+                return Err(Refusal::Malformed(format!("it has more than {MOST_PARTS} fields")));
+            }
+            self.take(name, text, trusted, &mut posted)
+        };
+        let mut left = self.limit;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|error| self.refuse(&error))?;
+            let within = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            pairs.feed(&piece[..within], |name, text| take(name, text, trusted))?;
+            // Not before the token was looked at.
+            if within < piece.len() || (*trusted && announced_too_much) {
+                return Err(self.too_large());
+            }
+            left -= within as u64;
         }
+        pairs.finish(|name, text| take(name, text, trusted))?;
         Ok(posted)
     }
 
     async fn read_multipart(
         &self,
         trusted: &mut bool,
+        announced_too_much: bool,
         media_type: &str,
-        announced: Option<u64>,
         pieces: &mut Pieces,
     ) -> Result<Posted, Refusal> {
         let boundary =
@@ -170,9 +193,8 @@ impl Reading<'_> {
         });
         let mut parts = multer::Multipart::new(limited, boundary);
         let mut posted = Posted::default();
-        let mut text_bytes = 0;
         for _ in 0..MOST_PARTS {
-            if *trusted && announced.is_some_and(|announced| announced > limit) {
+            if *trusted && announced_too_much {
                 return Err(self.too_large());
             }
             head_left.store(MOST_HEAD, Ordering::Relaxed);
@@ -189,32 +211,46 @@ impl Reading<'_> {
                 self.receive(&name, &mut part, &mut posted).await?;
                 continue;
             }
+            // What comes before the token is not stored, nor is a file where none belongs.
             let stored = (*trusted && part.file_name().is_none()) || name == csrf::FIELD;
-            let mut text = BytesMut::new();
+            let mut text = FieldText::default();
             while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
                 if stored {
-                    text_bytes += chunk.len();
-                    text.extend_from_slice(&chunk);
-                }
-                if text_bytes > MOST_TEXT {
-                    return Err(self.too_large());
+                    text.push(&chunk);
                 }
             }
-            if !stored {
-                continue;
+            if stored {
+                self.take(name, text, trusted, &mut posted)?;
             }
-            let Ok(text) = String::from_utf8(text.to_vec()) else {
-                return Err(Refusal::Malformed(format!("the field {name:?} is not UTF-8")));
-            };
-            if name == csrf::FIELD && !*trusted {
-                if !(self.genuine)(&text) {
-                    return Err(Refusal::ForeignForm);
-                }
-                *trusted = true;
-            }
-            posted.values.entry(name).or_insert(Submitted::Text(text));
         }
         Err(Refusal::Malformed(format!("it has more than {MOST_PARTS} parts")))
+    }
+
+    /// Takes the text of a field, the token's first of all. Of a field that comes twice the first one counts.
+    fn take(
+        &self,
+        name: String,
+        text: FieldText,
+        trusted: &mut bool,
+        posted: &mut Posted,
+    ) -> Result<(), Refusal> {
+        let is_own = OWN.contains(&name.as_str());
+        if !is_own && self.fields.iter().all(|field| field.name != name) {
+            return Ok(());
+        }
+        // A kind's field says so itself, beside its text.
+        if is_own && text.is_too_long() {
+            return Err(Refusal::Malformed(format!("the field {name:?} is too long")));
+        }
+        let text = text.into_text(&name)?;
+        if name == csrf::FIELD && !*trusted {
+            if !(self.genuine)(&text) {
+                return Err(Refusal::ForeignForm);
+            }
+            *trusted = true;
+        }
+        posted.values.entry(name).or_insert(Submitted::Text(text));
+        Ok(())
     }
 
     async fn receive(
@@ -231,7 +267,7 @@ impl Reading<'_> {
         let mut receiving: Option<Receiving> = None;
         while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
             if receiving.is_none() && !chunk.is_empty() {
-                receiving = Some(Receiving::create(self.uploads, &file_name).await.map_err(failed)?);
+                receiving = Some(self.uploads.receive(&file_name).await.map_err(failed)?);
             }
             if let Some(receiving) = &mut receiving {
                 receiving.write(&chunk).await.map_err(failed)?;
@@ -239,7 +275,7 @@ impl Reading<'_> {
         }
         // Browsers send an empty part without a name for a field in which no file was chosen.
         if receiving.is_none() && !file_name.is_empty() {
-            receiving = Some(Receiving::create(self.uploads, &file_name).await.map_err(failed)?);
+            receiving = Some(self.uploads.receive(&file_name).await.map_err(failed)?);
         }
         if let Some(mut receiving) = receiving {
             let upload = receiving.complete().await.map_err(failed)?;
@@ -315,7 +351,8 @@ mod tests {
     /// With the clock of the runtime stopped, so that nobody waits.
     #[tokio::test(start_paused = true)]
     async fn a_silent_sender_is_not_waited_for() {
-        let reading = Reading { genuine: &|_| true, fields: &[], uploads: Path::new(""), limit: 1000 };
+        let uploads = Uploads::new("".into(), 0);
+        let reading = Reading { genuine: &|_| true, fields: &[], uploads: &uploads, limit: 1000 };
         for media_type in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
             let silent = tokio_stream::pending::<Result<Bytes, std::io::Error>>();
             let request = Request::builder().header(header::CONTENT_TYPE, media_type);

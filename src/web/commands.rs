@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::Value;
-use tracing::Instrument as _;
 
 use super::App;
 use super::body::{Reading, read_command};
@@ -48,27 +47,10 @@ pub(super) async fn start(
         Ok(input) => input,
         Err(errors) => return form(&errors, None),
     };
-    let sent = Sent {
-        submission: posted
-            .text(SUBMISSION)
-            .filter(|key| !key.is_empty())
-            .map(|key| Submission::new(key, &by_content(&input, &files))),
-        uploads: files.iter().map(Receiving::stored_name).collect(),
-        claimed: false,
-    };
-    let (live, owner, name) = (app.live.clone(), viewer.clone(), kind.name.clone());
-    // A task of its own: a client that goes away now must not take the files of what is committed.
-    let started = tokio::spawn(
-        async move {
-            let (id, is_new) = live.submit(&owner, &name, input, sent).await?;
-            if is_new {
-                files.into_iter().for_each(Receiving::keep);
-            }
-            Ok(id)
-        }
-        .in_current_span(),
-    );
-    match started.await.map_err(|_| Refusal::Internal)? {
+    let submission = posted.text(SUBMISSION).filter(|key| !key.is_empty());
+    let submission = submission.map(|key| Submission::new(key, &by_content(&input, &files)));
+    let sent = Sent { submission, files, claimed: false };
+    match app.live.submit(&viewer, &kind.name, input, sent).await {
         Ok(id) => Ok(Redirect::to(&app.live.renderer().addresses().operation(id)).into_response()),
         Err(NotStarted::NoKind(_)) => Err(Refusal::NotFound),
         Err(NotStarted::Input(error)) => form(&[], Some(error.to_string())),
@@ -99,7 +81,7 @@ pub(super) async fn cancel(
     let id = pages::owned(&app, &viewer, &id).await?;
     let (parts, body) = request.into_parts();
     let scripted = is_scripted(&parts);
-    read_command(&app.csrf, &viewer, Request::from_parts(parts, body)).await?;
+    read_command(&app, &viewer, Request::from_parts(parts, body)).await?;
     app.live.cancel(&viewer, id).await?;
     tracing::info!(operation = %id, user = viewer.id, "asked to stop");
     // The script's page learns what became of it from its stream.
@@ -114,7 +96,7 @@ pub(super) async fn restart(
     request: Request,
 ) -> Result<Response, Refusal> {
     let id = pages::owned(&app, &viewer, &id).await?;
-    read_command(&app.csrf, &viewer, request).await?;
+    read_command(&app, &viewer, request).await?;
     match app.live.restart(&viewer, id).await? {
         Some(true) => {
             tracing::info!(operation = %id, user = viewer.id, "restarted");

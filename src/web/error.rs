@@ -126,6 +126,10 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
+        // The rest of what they send is not read, so nothing can follow it.
+        if matches!(self, Self::TooLarge(_) | Self::TooSlow) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response.extensions_mut().insert(self);
         response
     }

@@ -39,6 +39,7 @@ pub trait Identify: Send + Sync + 'static {
 /// get 401 instead.
 pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
+    let asked = Asked { endings: app.live.stream_endings() };
     let viewer = match identify(&app, &parts).await {
         Ok(viewer) => viewer,
         Err(refusal) => return refusal.into_response(),
@@ -47,9 +48,16 @@ pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request
     let mut request = Request::from_parts(parts, body);
     tracing::Span::current().record("user", &viewer.id);
     request.extensions_mut().insert(viewer.clone());
+    request.extensions_mut().insert(asked);
     let mut response = next.run(request).await;
     response.extensions_mut().insert(viewer);
     response
+}
+
+/// The moment at which it was asked who the viewer is.
+#[derive(Clone, Copy)]
+struct Asked {
+    endings: u64,
 }
 
 async fn identify(app: &App, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
@@ -60,8 +68,12 @@ async fn identify(app: &App, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
 }
 
 /// Whether the viewer of a request is signed in and in the group even now: asked once their stream
-/// can be ended, since whoever ended their session before that did not find it.
+/// can be ended, since whoever ended their session before that did not find it. What other processes end is noticed
+/// of open streams, so that only endings of this one count here.
 pub(super) async fn is_still_in(app: &App, parts: &Parts, viewer: &Viewer) -> Result<bool, Refusal> {
+    if parts.extensions.get::<Asked>().is_some_and(|asked| asked.endings == app.live.stream_endings()) {
+        return Ok(true);
+    }
     let now = identify(app, parts).await?;
     let group = app.required_group.as_deref();
     Ok(now.is_some_and(|now| now.id == viewer.id && now.session == viewer.session && now.passes(group)))

@@ -118,7 +118,7 @@ pub(super) async fn logout(
     cookies: Cookies,
     request: Request,
 ) -> Result<Response, Refusal> {
-    read_command(&login.app.csrf, &viewer, request).await?;
+    read_command(&login.app, &viewer, request).await?;
     // A task of its own: a client that goes away now must not keep its streams.
     let ended = tokio::spawn(
         async move {

@@ -130,7 +130,7 @@ async fn after_login_only_this_site_is_next() {
                 .all(|value| !value.to_str().expect("ASCII").contains("x=y"))
         );
     }
-    let page = Client::new(server.address).get("/login?next=x").await.text();
+    let page = Client::new(server.address).get("/login?next=%2Foperations").await.text();
     assert!(
         page.contains("name=\"next\" value=\"/operations\"") || page.contains("value=\"&#x2f;operations\""),
         "{page}"

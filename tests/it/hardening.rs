@@ -29,6 +29,18 @@ impl Drop for Held {
     }
 }
 
+/// Sends a form, hangs up once the server has read it, and returns once the server knows.
+async fn send_and_hang_up(server: &Server, form: &str) {
+    let said = |what: &str| server.said().matches(what).count();
+    let over = || said("a connection broke") + said("a connection ended");
+    let (read, ended) = (said("a form was read"), over());
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    stream.write_all(form.as_bytes()).await.expect("it is sent");
+    until("the form", async || (said("a form was read") > read).then_some(())).await;
+    drop(stream);
+    until("the end of the connection", async || (over() > ended).then_some(())).await;
+}
+
 fn uploads(server: &Server) -> Vec<PathBuf> {
     let folder = std::fs::read_dir(server.folder().join("liveops.db-uploads"));
     folder.map_or_else(|_| Vec::new(), |files| files.map(|file| file.expect("a file").path()).collect())
@@ -107,19 +119,14 @@ async fn a_second_file_of_a_field_is_not_kept() {
 
 #[tokio::test]
 async fn who_hangs_up_during_the_commit_leaves_the_upload_to_the_operation() {
-    let server = Server::start().await;
+    let server = Server::verbose(&[]).await;
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
     let rest = file_part("a.csv", "a,b\n1,2\n") + "--edge--\r\n";
     let body = token_part(&csrf) + &rest;
     let sent = head(&client, "/operations/new/csv_import", body.len()) + &body;
     let held = Held::of(&server);
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    stream.write_all(sent.as_bytes()).await.expect("it is sent");
-    until("the upload", async || (!uploads(&server).is_empty()).then_some(())).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    drop(stream);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    send_and_hang_up(&server, &sent).await;
     drop(held);
     let id = until("the operation", async || {
         let list = client.get("/operations").await.text();
@@ -132,7 +139,7 @@ async fn who_hangs_up_during_the_commit_leaves_the_upload_to_the_operation() {
 
 #[tokio::test]
 async fn who_hangs_up_during_the_sign_out_is_signed_out_all_the_same() {
-    let server = Server::start().await;
+    let server = Server::verbose(&[]).await;
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
     let id = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
@@ -142,11 +149,7 @@ async fn who_hangs_up_during_the_sign_out_is_signed_out_all_the_same() {
     let body = token_part(&csrf) + "--edge--\r\n";
     let sent = head(&client, "/logout", body.len()) + &body;
     let held = Held::of(&server);
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    stream.write_all(sent.as_bytes()).await.expect("it is sent");
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    drop(stream);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    send_and_hang_up(&server, &sent).await;
     drop(held);
     tokio::time::timeout(Duration::from_secs(3), events.rest()).await.expect("the stream ends");
     assert_eq!(client.get("/operations").await.status, 303);

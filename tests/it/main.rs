@@ -4,6 +4,7 @@ mod harness;
 
 mod access;
 mod accounts;
+mod bodies;
 mod browser;
 mod cancel;
 mod chain;

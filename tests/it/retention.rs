@@ -2,9 +2,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::harness::{Server, finish, liveops, until};
 
@@ -24,9 +26,12 @@ fn age(folder: &Path, id: &str, days: u64) {
     assert_eq!(changed, Ok(1));
 }
 
-fn age_file(path: &Path) {
-    let old = SystemTime::now() - Duration::from_secs(DAY);
-    File::options().write(true).open(path).and_then(|file| file.set_modified(old)).expect("ours");
+/// What the names of this database's uploads begin with.
+fn prefix(folder: &Path) -> String {
+    let database = Connection::open(folder.join("liveops.db")).expect("the database");
+    let sql = "SELECT value FROM liveops_meta WHERE key = 'identity'";
+    let identity: i64 = database.query_row(sql, [], |row| row.get(0)).expect("a number");
+    format!("{:016x}-", identity.cast_unsigned())
 }
 
 #[tokio::test]
@@ -43,7 +48,6 @@ async fn what_ended_long_ago_is_removed_with_log_and_upload() {
     server.kill();
     age(server.folder(), &old, 8);
     age(server.folder(), &young, 6);
-    uploads(server.folder()).iter().for_each(|path| age_file(path));
     let server = server.again().await;
     until("the old one's end", async || {
         (client.get(&format!("/operations/{old}")).await.status == 404).then_some(())
@@ -101,9 +105,8 @@ async fn a_command_in_the_terminal_removes_nothing() {
 fn orphan(folder: &Path) -> PathBuf {
     let uploads = folder.join("liveops.db-uploads");
     fs::create_dir_all(&uploads).expect("a folder");
-    let orphan = uploads.join("a".repeat(43));
+    let orphan = uploads.join(prefix(folder) + &"a".repeat(43));
     fs::write(&orphan, "half").expect("it is written");
-    age_file(&orphan);
     orphan
 }
 
@@ -115,21 +118,72 @@ async fn uploads_that_nobody_needs_are_removed_and_no_other_file() {
     client.finished(&id).await;
     let needed = uploads(server.folder());
     let orphan = orphan(server.folder());
-    let young = orphan.with_file_name("b".repeat(43));
-    let foreign = orphan.with_file_name("notes.txt");
-    let held = orphan.with_file_name("c".repeat(43));
-    for path in [&young, &foreign, &held] {
+    let prefix = prefix(server.folder());
+    let held = orphan.with_file_name(prefix.clone() + &"c".repeat(43));
+    let foreign = ["notes.txt", &"b".repeat(43), &format!("{:016x}-{}", 7, "b".repeat(43)), &prefix]
+        .map(|name| orphan.with_file_name(name));
+    for path in foreign.iter().chain([&held]) {
         fs::write(path, "whatever").expect("it is written");
     }
     let lock = File::open(&held).expect("ours");
     lock.lock().expect("it is free");
-    for path in needed.iter().chain([&foreign, &held]) {
-        age_file(path);
-    }
     let server = server.kill_and_restart().await;
     until("the orphan's end", async || (!orphan.exists()).then_some(())).await;
-    for path in needed.iter().chain([&young, &foreign, &held]) {
+    for path in needed.iter().chain(&foreign).chain([&held]) {
         assert!(path.exists(), "{}", path.display());
     }
     drop(server);
+}
+
+/// Killed while a file comes: what came of it is gone with the next start, however young it is.
+#[tokio::test]
+async fn half_an_upload_of_a_dead_process_is_removed_at_the_next_start() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let part = |head: &str, text: &str| {
+        format!("--edge\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n")
+    };
+    let body = part("name=\"csrf_token\"", &csrf) + &part("name=\"file\"; filename=\"a.csv\"", "a,b\r\n1,2");
+    let request = format!(
+        "POST /operations/new/csv_import HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\
+         Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: 1000000\r\n\r\n{body}",
+        client.address,
+        client.cookie_header()
+    );
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    let half = until("the file", async || {
+        let folder = fs::read_dir(server.folder().join("liveops.db-uploads")).ok()?;
+        folder.flatten().map(|entry| entry.path()).next()
+    })
+    .await;
+    assert!(half.file_name().expect("a name").to_string_lossy().starts_with(&prefix(server.folder())));
+    let server = server.kill_and_restart().await;
+    until("its end", async || (!half.exists()).then_some(())).await;
+    drop(server);
+}
+
+/// A log of many chunks goes in steps, and nobody sees what is left of it in between.
+#[tokio::test]
+async fn a_long_log_is_removed_too() {
+    let mut server = Server::with(&[("retention_days", "7")]).await;
+    let client = server.demo_user().await;
+    let message = "x".repeat(60_000);
+    let fields = [("steps", "400"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
+    let old = client.simulate(&fields).await;
+    client.finished(&old).await;
+    server.kill();
+    age(server.folder(), &old, 8);
+    let server = server.again().await;
+    until("its end", async || (client.get(&format!("/operations/{old}")).await.status == 404).then_some(()))
+        .await;
+    let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
+    for table in ["liveops_log", "liveops_operations"] {
+        until("an empty table", async || {
+            let count = database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+            (count == Ok(0)).then_some(())
+        })
+        .await;
+    }
 }

@@ -293,3 +293,23 @@ async fn two_servers_share_a_queue_and_show_each_others_runs() {
     let took = |server: &Server| server.said().matches("}: running").count();
     until("every run in one log", async || (took(&server) + took(&second) == 40).then_some(())).await;
 }
+
+#[test]
+fn a_file_is_limited_as_in_a_form() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut user = command(folder.path(), &["user", "add", "ada", "--password-stdin"]);
+    user.env_remove("LIVEOPS_DATABASE");
+    assert_code(&finish(user, "a password\n"), 0);
+    let file = folder.path().join("a.csv");
+    std::fs::write(&file, "a,b\n1,2\n").expect("it is written");
+    let field = format!("file={}", file.display());
+    for (most, code) in [("7", 2), ("8", 0)] {
+        let words = ["run", "csv_import", "--field", &field, "--max-upload-bytes", most];
+        let output = run(folder.path(), &words);
+        assert_code(&output, code);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(code == 0 || said.contains("max_upload_bytes"), "{said}");
+    }
+    let left = std::fs::read_dir(folder.path().join("liveops.db-uploads")).expect("a folder");
+    assert_eq!(left.count(), 1, "what was refused is not kept");
+}

@@ -10,11 +10,11 @@ use serde_json::json;
 use super::Home;
 
 /// The moment `seconds` after the first one, whole so that it is stored as it is.
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
 }
 
-fn new(kind: &str) -> NewOperation {
+pub(super) fn new(kind: &str) -> NewOperation {
     NewOperation {
         id: OperationId::new(),
         kind: kind.to_owned(),
@@ -28,20 +28,20 @@ fn new(kind: &str) -> NewOperation {
     }
 }
 
-async fn create(store: &dyn Store, kind: &str, seconds: i64) -> OperationId {
+pub(super) async fn create(store: &dyn Store, kind: &str, seconds: i64) -> OperationId {
     let new = new(kind);
     let id = new.id;
     store.create(new, at(seconds)).await.expect("created");
     id
 }
 
-async fn claim(store: &dyn Store, kinds: &[&str]) -> Option<Record> {
+pub(super) async fn claim(store: &dyn Store, kinds: &[&str]) -> Option<Record> {
     let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     store.claim(&kinds, at(100)).await.expect("the queue")
 }
 
 /// Creates an operation and claims it.
-async fn running(store: &dyn Store) -> (OperationId, Lease) {
+pub(super) async fn running(store: &dyn Store) -> (OperationId, Lease) {
     let id = create(store, "work", 0).await;
     let record = claim(store, &["work"]).await.expect("it waits");
     assert_eq!(record.id, id);
@@ -56,14 +56,14 @@ async fn record(store: &dyn Store, id: OperationId) -> Record {
     store.record(id).await.expect("the store").expect("the record")
 }
 
-fn page(attempt: u32) -> Projection {
+pub(super) fn page(attempt: u32) -> Projection {
     let mut page = Projection::new(u64::MAX, attempt, State::Running, 5, at(100));
     page.apply(Update::Status { level: Level::Warning, text: Text::new("Reading") }, at(101));
     page.flush();
     page
 }
 
-fn lines(from: u64, to: u64) -> Vec<Line> {
+pub(super) fn lines(from: u64, to: u64) -> Vec<Line> {
     let line = |seq| Line {
         seq,
         version: 7,
@@ -74,7 +74,7 @@ fn lines(from: u64, to: u64) -> Vec<Line> {
     (from..=to).map(line).collect()
 }
 
-fn finish(state: State) -> Finish {
+pub(super) fn finish(state: State) -> Finish {
     let ending = Ending { result: Some(json!({ "rows": 3, "b": 1, "a": 2 })), ..Ending::plain(state) };
     let mut projection = page(1);
     projection.apply(Update::Ended(ending.clone()), at(200));
@@ -475,37 +475,5 @@ pub(crate) async fn a_submission_starts_once(home: &dyn Home) {
     for other in others {
         let id = other.id;
         assert_eq!(store.create(other, at(3)).await.ok(), Some(id));
-    }
-}
-
-pub(crate) async fn what_ended_long_ago_is_removed_in_steps(home: &dyn Home) {
-    let (store, _) = home.open();
-    let mut ids = Vec::new();
-    for (n, uploads) in [vec!["a", "shared"], vec!["b", "shared"], vec!["c"]].into_iter().enumerate() {
-        let uploads = uploads.into_iter().map(str::to_owned).collect();
-        let other = NewOperation { uploads, ..new("work") };
-        let id = store.create(other, at(0)).await.expect("created");
-        store.cancel(id, at(10 * (n as i64 + 1))).await.expect("cancelled");
-        ids.push(id);
-    }
-    let waiting = create(&*store, "other", 0).await;
-    let (running, _) = running(&*store).await;
-    let names = ["a", "b", "c", "shared", "unknown"].map(str::to_owned).to_vec();
-    let needed = async || store.uploads_needed(names.clone()).await.expect("the store");
-    assert_eq!(needed().await, ["a", "b", "c", "shared"]);
-    let remove = async |limit| store.remove_ended(at(30), limit).await.expect("the store");
-    let removed = remove(1).await;
-    assert_eq!(
-        (removed.operations, removed.uploads),
-        (1, vec!["a".to_owned()]),
-        "the oldest, and what is only its own"
-    );
-    let removed = remove(5).await;
-    assert_eq!((removed.operations, removed.uploads), (1, vec!["b".to_owned(), "shared".to_owned()]));
-    assert_eq!(remove(5).await.operations, 0);
-    assert_eq!(needed().await, ["c"]);
-    for (id, is_left) in [(ids[0], false), (ids[1], false), (ids[2], true), (waiting, true), (running, true)]
-    {
-        assert_eq!(store.record(id).await.expect("the store").is_some(), is_left);
     }
 }

@@ -51,6 +51,14 @@ pub(super) fn open(path: &Path, tables: Tables) -> StoreResult<(PathBuf, Connect
     Ok((full, connection))
 }
 
+/// The number that tells this database from others.
+pub(super) fn identity(connection: &Connection) -> StoreResult<u64> {
+    let sql = "SELECT value FROM liveops_meta WHERE key = 'identity'";
+    let identity: i64 =
+        connection.query_row(sql, [], |row| row.get(0)).map_err(|error| Fault::from(error).of_read())?;
+    Ok(identity.cast_unsigned())
+}
+
 /// A connection that reads only.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::fault::Fault;
 use super::rows::{self, RECORD, micros, record, signed, to_json, unsigned};
 use super::worker::{self, Worker};
-use super::{Sqlite, glance, log};
+use super::{Sqlite, glance, log, removal};
 use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
 use crate::store::{
@@ -223,27 +223,12 @@ impl Store for Sqlite {
         self.0.writer.write(restart).await
     }
 
+    fn identity(&self) -> u64 {
+        self.0.identity
+    }
+
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
-        let remove = move |connection: &Connection| {
-            let sql = "SELECT id FROM liveops_operations WHERE finished < ?1 ORDER BY finished LIMIT ?2";
-            let mut statement = connection.prepare_cached(sql)?;
-            let ids = statement.query_map(params![micros(before), limit], |row| row.get(0))?;
-            let ids: Vec<String> = ids.collect::<Result<_, _>>()?;
-            let mut removed = Removed::default();
-            for id in ids {
-                let sql = "SELECT name FROM liveops_uploads AS mine WHERE operation = ?1 AND NOT EXISTS (
-                           SELECT 1 FROM liveops_uploads WHERE name = mine.name AND operation != ?1)";
-                let mut statement = connection.prepare_cached(sql)?;
-                let names = statement.query_map([&id], |row| row.get(0))?;
-                removed.uploads.extend(names.collect::<Result<Vec<String>, _>>()?);
-                // Page, log and uploads go with it.
-                let sql = "DELETE FROM liveops_operations WHERE id = ?1";
-                connection.prepare_cached(sql)?.execute([&id])?;
-                removed.operations += 1;
-            }
-            Ok(removed)
-        };
-        self.0.writer.write(remove).await
+        self.0.writer.write(move |connection: &Connection| removal::step(connection, before, limit)).await
     }
 
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
@@ -348,6 +333,13 @@ fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Tim
     let sql = "INSERT INTO liveops_uploads (name, operation) VALUES (?1, ?2)";
     for name in &new.uploads {
         connection.prepare_cached(sql)?.execute([name, &new.id.to_string()])?;
+    }
+    if let Some(previous) = new.previous {
+        // What it was handed on is its own as well.
+        let sql = "INSERT OR IGNORE INTO liveops_uploads (name, operation)
+                   SELECT name, ?1 FROM liveops_uploads WHERE operation = ?2 AND instr(?3, name) > 0";
+        let input = rows::input(&new.input);
+        connection.prepare_cached(sql)?.execute(params![new.id.to_string(), previous.to_string(), input])?;
     }
     Ok(())
 }

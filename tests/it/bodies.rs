@@ -1,0 +1,158 @@
+//! Bodies of forms: how large, how slow, how odd they may be.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{Answer, Ask, Client, Server, attribute, encode, soon};
+
+const URLENCODED: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/form-data; boundary=edge";
+const NEW: &str = "/operations/new/simulate";
+
+/// The body of a form in each of the two types.
+fn bodies(fields: &[(&str, &str)]) -> [(&'static str, String); 2] {
+    let pairs: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let parts = fields.iter().map(|(name, value)| {
+        format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    });
+    [(URLENCODED, pairs.join("&")), (MULTIPART, parts.collect::<String>() + "--edge--\r\n")]
+}
+
+async fn post(client: &Client, media_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+    client.send(Ask::post(NEW).header("content-type", media_type).body(body.into())).await
+}
+
+async fn started(client: &Client) -> usize {
+    client.get("/operations").await.text().matches("<tr id=\"op-").count()
+}
+
+#[tokio::test]
+async fn the_setting_alone_limits_a_form_and_a_field_says_that_its_text_is_too_long() {
+    let server = Server::with(&[("max_upload_bytes", "3000000")]).await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    for (length, status) in [(60_000, 303), (70_000, 422), (2_500_000, 422), (3_000_001, 413)] {
+        let message = "m".repeat(length);
+        for (media_type, body) in bodies(&[("csrf_token", &csrf), ("message", &message), ("steps", "0")]) {
+            let answer = post(&client, media_type, body).await;
+            assert_eq!(answer.status, status, "{length} {media_type}: {:.300}", answer.text());
+            if status == 422 {
+                let html = answer.text();
+                assert_eq!(
+                    attribute(&html, "<input type=\"text\" id=\"field-message\"", "aria-invalid").as_deref(),
+                    Some("true")
+                );
+                assert!(html.contains("This is longer than 65536 bytes."), "{media_type}");
+            }
+        }
+    }
+    assert_eq!(started(&client).await, 2);
+}
+
+/// What is announced is believed as soon as the token is right; the rest need not come.
+#[tokio::test]
+async fn an_announced_length_is_too_large_before_it_comes() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let visitor = Client::new(server.address);
+    let visit = visitor.get("/login").await.csrf();
+    let token = |token: &str| {
+        bodies(&[("csrf_token", token), ("x", "")])
+            .map(|(kind, body)| (kind, body.trim_end_matches("--edge--\r\n").to_owned()))
+    };
+    for (who, path, token, length) in
+        [(&client, NEW, token(&csrf), 900_000_000), (&visitor, "/login", token(&visit), 100_000)]
+    {
+        for (media_type, body) in token {
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n",
+                who.address,
+                who.cookie_header()
+            );
+            let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+            stream.write_all((head + &body).as_bytes()).await.expect("it is sent");
+            let mut bytes = vec![0; 20];
+            soon("an answer", stream.read_exact(&mut bytes)).await.expect("an answer");
+            assert_eq!(&bytes[..13], b"HTTP/1.1 413 ", "{path} {media_type}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_the_token_nothing_is_said_of_the_size() {
+    let server = Server::with(&[("max_upload_bytes", "1000")]).await;
+    let client = server.demo_user().await;
+    let message = "m".repeat(2000);
+    for (media_type, body) in bodies(&[("csrf_token", "wrong"), ("message", &message)]) {
+        assert_eq!(post(&client, media_type, body).await.status, 403, "{media_type}");
+    }
+    for (media_type, body) in bodies(&[("message", &message)]) {
+        assert_eq!(post(&client, media_type, body).await.status, 403, "{media_type}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_utf8_starts_nothing() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    for bad in ["message=%ff%fe", "message=%c3", "%ff=1", "message=\u{1}%e2%82"] {
+        let answer = post(&client, URLENCODED, format!("csrf_token={csrf}&{bad}")).await;
+        assert_eq!(answer.status, 400, "{bad}");
+        assert!(answer.text().contains("not UTF-8"), "{}", answer.text());
+    }
+    let [_, (_, text)] = bodies(&[("csrf_token", &csrf), ("message", "BAD")]);
+    let at = text.find("BAD").expect("it is there");
+    let mut body = text.into_bytes();
+    body[at] = 0xff;
+    let answer = post(&client, MULTIPART, body).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("not UTF-8"), "{}", answer.text());
+    assert_eq!(started(&client).await, 0);
+}
+
+#[tokio::test]
+async fn forms_of_very_many_fields_are_refused() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let mut fields = vec![("csrf_token", csrf.as_str())];
+    fields.extend([("x", "1"); 300]);
+    for (media_type, body) in bodies(&fields) {
+        assert_eq!(post(&client, media_type, body).await.status, 400, "{media_type}");
+    }
+    assert_eq!(started(&client).await, 0);
+}
+
+/// The first one of a name counts, and what the kind does not have is passed over.
+#[tokio::test]
+async fn doubled_and_unknown_fields_change_nothing() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let fields = [
+        ("csrf_token", csrf.as_str()),
+        ("steps", "0"),
+        ("steps", "x"),
+        ("unknown", "1"),
+        ("message", "first"),
+        ("message", "second"),
+    ];
+    for (media_type, body) in bodies(&fields) {
+        let id = post(&client, media_type, body).await.started();
+        assert!(client.finished(&id).await.text().contains("first"), "{media_type}");
+    }
+}
+
+#[tokio::test]
+async fn a_submission_key_that_is_too_long_is_no_key() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let key = "k".repeat(70_000);
+    for (media_type, body) in bodies(&[("csrf_token", &csrf), ("submission", &key), ("steps", "0")]) {
+        assert_eq!(post(&client, media_type, body).await.status, 400, "{media_type}");
+    }
+    assert_eq!(started(&client).await, 0);
+}

@@ -1,0 +1,81 @@
+//! What every store does with what is old.
+
+use liveops::operation::{NewOperation, State};
+use liveops::store::{Finish, Lease, Removed};
+use serde_json::json;
+
+use super::Home;
+use super::operations::{at, claim, create, finish, lines, new, page, running};
+
+pub(crate) async fn what_ended_long_ago_is_removed_in_steps(home: &dyn Home) {
+    let (store, _) = home.open();
+    let mut ids = Vec::new();
+    for (n, uploads) in [vec!["a", "shared"], vec!["b", "shared"], vec!["c"]].into_iter().enumerate() {
+        let uploads = uploads.into_iter().map(str::to_owned).collect();
+        let other = NewOperation { uploads, ..new("work") };
+        let id = store.create(other, at(0)).await.expect("created");
+        store.cancel(id, at(10 * (n as i64 + 1))).await.expect("cancelled");
+        ids.push(id);
+    }
+    let waiting = create(&*store, "other", 0).await;
+    let (running, _) = running(&*store).await;
+    let names = ["a", "b", "c", "shared", "unknown"].map(str::to_owned).to_vec();
+    let needed = async || store.uploads_needed(names.clone()).await.expect("the store");
+    assert_eq!(needed().await, ["a", "b", "c", "shared"]);
+    let remove = async |limit| store.remove_ended(at(30), limit).await.expect("the store");
+    let removed = remove(1).await;
+    assert_eq!(
+        (removed.operations, removed.uploads),
+        (1, vec!["a".to_owned()]),
+        "the oldest, and what is only its own"
+    );
+    let removed = remove(5).await;
+    assert_eq!((removed.operations, removed.uploads), (1, vec!["b".to_owned(), "shared".to_owned()]));
+    assert_eq!(remove(5).await.operations, 0);
+    assert_eq!(needed().await, ["c"]);
+    for (id, is_left) in [(ids[0], false), (ids[1], false), (ids[2], true), (waiting, true), (running, true)]
+    {
+        assert_eq!(store.record(id).await.expect("the store").is_some(), is_left);
+    }
+}
+
+pub(crate) async fn what_is_handed_over_keeps_the_uploads_that_it_names(home: &dyn Home) {
+    let (store, _) = home.open();
+    let first = NewOperation { uploads: vec!["mine".to_owned(), "both".to_owned()], ..new("work") };
+    store.create(first.clone(), at(0)).await.expect("created");
+    let record = claim(&*store, &["work"]).await.expect("it waits");
+    let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
+    let input = json!({ "file": { "path": "/srv/uploads/both" } });
+    let next = NewOperation { input, previous: Some(first.id), ..new("next") };
+    let handed = Finish { next: Some(next.clone()), ..finish(State::Succeeded) };
+    store.finish(lease, &[], handed).await.expect("it ends");
+    let removed = store.remove_ended(at(1_000_000), 10).await.expect("the store");
+    assert_eq!((removed.operations, removed.uploads), (1, vec!["mine".to_owned()]));
+    let names = vec!["mine".to_owned(), "both".to_owned()];
+    assert_eq!(store.uploads_needed(names).await.expect("the store"), ["both"]);
+}
+
+pub(crate) async fn a_long_log_is_removed_bit_by_bit_and_seen_by_nobody(home: &dyn Home) {
+    let (store, _) = home.open();
+    let (id, lease) = running(&*store).await;
+    for n in 1..=300 {
+        store.checkpoint(lease, &lines(n, n), page(1)).await.expect("a checkpoint");
+    }
+    store.finish(lease, &[], finish(State::Succeeded)).await.expect("it ends");
+    let remove = async || store.remove_ended(at(1_000_000), 10).await.expect("the store");
+    let first = remove().await;
+    assert_eq!((first.operations, first.more), (0, true));
+    assert!(store.list("ada", 1, 10).await.expect("the list").records.is_empty(), "half a log is nobody's");
+    let mut steps = 1;
+    while store.record(id).await.expect("the store").is_some() {
+        assert!(remove().await.more || steps > 1);
+        steps += 1;
+    }
+    assert!(steps > 2, "{steps}");
+    assert_eq!(remove().await, Removed::default());
+}
+
+pub(crate) async fn a_store_has_one_identity(home: &dyn Home) {
+    let (store, other) = (home.open().0, home.open().0);
+    assert_eq!(store.identity(), other.identity());
+}
