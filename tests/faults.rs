@@ -243,3 +243,17 @@ async fn what_is_handed_over_to_is_run_once_the_store_can_be_read() {
     let next = live.view(&viewer(), ending.next.expect("it handed over")).await;
     assert_eq!(next.expect("the store works").expect("it is there").record.state, State::Succeeded);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_handed_over_to_while_the_process_ends_is_interrupted_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let finished = Arc::new(Semaphore::new(0));
+    let store = Faulty { finished: Arc::clone(&finished), ..Faulty::new(&folder) };
+    let live = builder(store).foreground().start().await.expect("it starts");
+    let first = live.run(&viewer(), "first", serde_json::json!(null), Vec::new()).await.expect("begun");
+    // Committed, which its run does not hear before the process begins to end.
+    let next = until_over(&live, first).await.record.ending.and_then(|ending| ending.next);
+    tokio::join!(live.shutdown(Duration::ZERO), async { finished.add_permits(1) });
+    let next = live.view(&viewer(), next.expect("it handed over")).await;
+    assert_eq!(next.expect("the store works").expect("it is there").record.state, State::Interrupted);
+}
