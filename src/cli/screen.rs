@@ -221,7 +221,7 @@ fn progress(page: &Projection) -> String {
         return parts.concat();
     }
     parts.extend(bar.rate(seconds).map(|rate| format!("{rate:.0}/s")).filter(|rate| rate != "0/s"));
-    parts.extend(bar.seconds_left(seconds).map(|left| format!("about {} left", duration(left.ceil()))));
+    parts.extend(page.seconds_left().map(|left| format!("about {} left", duration(left.ceil()))));
     parts.join(", ")
 }
 
