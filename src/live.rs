@@ -25,9 +25,9 @@ use tracing::Instrument as _;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
 use crate::operation::{
-    Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State, Submission,
+    Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State, Submission, TITLE,
 };
-use crate::progress::Update;
+use crate::progress::{Update, shortened};
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
 use crate::runner::Runner;
@@ -104,6 +104,19 @@ pub enum NotStarted {
     Store(#[from] StoreError),
 }
 
+/// What became of the wish to run an operation again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartAnswer {
+    /// It waits for its next attempt.
+    Queued,
+    /// It waits or runs, so there is nothing to restart.
+    NotOver,
+    /// This process does not have its kind any more.
+    NoKind,
+    /// It is not there, not the viewer's, or of a kind that is not for them any more.
+    NotFound,
+}
+
 /// What a form sent beside the input.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
@@ -170,6 +183,9 @@ impl LiveOps {
         input: Value,
         files: Vec<Receiving>,
     ) -> Result<OperationId, NotStarted> {
+        if self.kind_for(viewer, kind).is_none() {
+            return Err(NotStarted::NoKind(kind.to_owned()));
+        }
         let sent = Sent { files, claimed: true, ..Sent::default() };
         let id = self.submit(viewer, kind, input, sent).await?;
         self.0.runner.run(id).await;
@@ -200,7 +216,7 @@ impl LiveOps {
             id: OperationId::new(),
             kind: kind.name.clone(),
             owner: viewer.id.clone(),
-            title: kind.label(&input)?,
+            title: shortened(&kind.label(&input)?, TITLE).into_owned(),
             input,
             previous: None,
             submission: sent.submission,
@@ -232,10 +248,14 @@ impl LiveOps {
     /// When the store fails.
     pub async fn view(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<Snapshot>> {
         let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
-        let projection = match self.running_page(id) {
+        let mut projection = match self.running_page(id) {
             Some(page) => page,
             None => self.stored_page(&record).await?,
         };
+        if record.state == State::Cancelling {
+            // Asked through another process than its own, which looks once a second.
+            projection.apply(Update::State(State::Cancelling), Timestamp::now());
+        }
         Ok(Some(Snapshot { record, projection }))
     }
 
@@ -284,24 +304,22 @@ impl LiveOps {
         Ok(true)
     }
 
-    /// Puts the viewer's finished operation into the queue again; `Some(false)` when it is not over
-    /// or of a kind that is gone, `None` when it is not theirs or not there, or its kind is not for
-    /// them any more.
+    /// Puts the viewer's finished operation into the queue again, as its next attempt.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn restart(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<bool>> {
-        let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
-        let Some(kind) = self.0.registry.get(&record.kind) else { return Ok(Some(false)) };
+    pub async fn restart(&self, viewer: &Viewer, id: OperationId) -> StoreResult<RestartAnswer> {
+        let Some(record) = self.owned(viewer, id).await? else { return Ok(RestartAnswer::NotFound) };
+        let Some(kind) = self.0.registry.get(&record.kind) else { return Ok(RestartAnswer::NoKind) };
         if !viewer.passes(kind.group.as_deref()) {
-            return Ok(None);
+            return Ok(RestartAnswer::NotFound);
         }
-        let restarted = self.0.store.restart(id, Timestamp::now()).await?;
-        if restarted {
-            self.0.runner.queued();
-            self.0.lists.touch(&viewer.id, id);
+        if !self.0.store.restart(id, Timestamp::now()).await? {
+            return Ok(RestartAnswer::NotOver);
         }
-        Ok(Some(restarted))
+        self.0.runner.queued();
+        self.0.lists.touch(&viewer.id, id);
+        Ok(RestartAnswer::Queued)
     }
 
     /// A token with which `user` may open the stream of `operation` for the next while. Whoever
@@ -348,7 +366,7 @@ impl LiveOps {
     }
 
     /// The stored lines of an attempt's log from number `from_seq` on, the first 2,000 of them; none
-    /// at its end.
+    /// at its end. It asks nobody whose the operation is: look it up by [`LiveOps::view`] first.
     ///
     /// # Errors
     /// When the store fails.

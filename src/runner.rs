@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 use crate::operation::{Ending, OperationId, Record, Registry, State};
 use crate::progress::{Cancel, Progress, Text, Update};
 use crate::projection::Projection;
-use crate::store::{Finish, Lease, Store, StoreError, StoreResult};
+use crate::store::{Finish, Lease, Orphan, Store, StoreError, StoreResult};
 use crate::stream::{Hub, Subject};
 use conclude::{Conclusion, conclude};
 use run::Run;
@@ -317,14 +317,16 @@ impl Inner {
     async fn recover(&self) -> StoreResult<usize> {
         let orphans = self.store.orphans().await?;
         let mut marked = 0;
-        for (record, projection) in orphans {
-            let at = Timestamp::now();
+        for Orphan { record, projection, seen } in orphans {
+            let now = Timestamp::now();
             let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
             let ending = interrupted();
-            let started = record.started.unwrap_or(at);
+            let started = record.started.unwrap_or(now);
             let mut projection = projection
                 .unwrap_or_else(|| Projection::new(0, record.attempt, State::Running, self.log_tail, started))
                 .reborn(epoch());
+            // It ended when its process did: nobody worked on it while the server was down.
+            let at = seen.map_or(now, |seen| seen.clamp(started, now.max(started))).max(projection.updated());
             projection.apply(Update::Ended(ending.clone()), at);
             projection.flush();
             let finish =

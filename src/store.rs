@@ -115,6 +115,17 @@ pub struct Removed {
     pub more: bool,
 }
 
+/// A run whose process is dead.
+#[derive(Debug, Clone)]
+pub struct Orphan {
+    /// Its record, which still says that it runs.
+    pub record: Record,
+    /// The page that it left; none where nothing was stored yet.
+    pub projection: Option<Projection>,
+    /// When its process gave its last sign of life, to some seconds, where that is known.
+    pub seen: Option<Timestamp>,
+}
+
 /// One page of a user's operations.
 #[derive(Debug, Clone)]
 pub struct RecordPage {
@@ -225,11 +236,12 @@ pub trait Store: Send + Sync + 'static {
     /// Writes something that nobody needs, to see whether that can be done.
     async fn probe(&self, now: Timestamp) -> StoreResult<()>;
 
-    /// The runs of this process that were asked to stop, by whatever process.
+    /// The runs of this process that were asked to stop, by whatever process. Being asked each second is also this
+    /// process's sign of life.
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>>;
 
-    /// The runs whose process is dead, with the page that they left.
-    async fn orphans(&self) -> StoreResult<Vec<(Record, Option<Projection>)>>;
+    /// The runs whose process is dead.
+    async fn orphans(&self) -> StoreResult<Vec<Orphan>>;
 }
 
 /// A user of the binary. A host application has its own.

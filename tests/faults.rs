@@ -8,11 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use liveops::access::Viewer;
-use liveops::live::Snapshot;
+use liveops::live::{RestartAnswer, Snapshot};
 use liveops::operation::{NewOperation, Record, State};
 use liveops::projection::{Line, Projection};
 use liveops::store::{
-    CancelAnswer, Census, Finish, Glances, Lease, RecordPage, Removed, Sqlite, Store, StoreError, StoreResult,
+    CancelAnswer, Census, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store, StoreError,
+    StoreResult,
 };
 use liveops::{LiveOps, LiveOpsBuilder, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ impl Store for Faulty {
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
         self.store.cancel_requests().await
     }
-    async fn orphans(&self) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+    async fn orphans(&self) -> StoreResult<Vec<Orphan>> {
         self.store.orphans().await
     }
 }
@@ -217,7 +218,7 @@ async fn the_next_attempt_has_a_page_of_its_own() {
     let live = start(store).await;
     let viewer = viewer();
     let id = live.start(&viewer, Short).await.expect("started");
-    while live.restart(&viewer, id).await.expect("the store works") != Some(true) {
+    while live.restart(&viewer, id).await.expect("the store works") != RestartAnswer::Queued {
         tokio::time::sleep(POLL).await;
     }
     let view = async || live.view(&viewer, id).await.expect("the store works").expect("it is there");

@@ -172,7 +172,7 @@ impl LiveOpsBuilder {
         for kind in self.kinds {
             registry.add(kind)?;
         }
-        let mut renderer = Renderer::new(Addresses::new(&self.mount));
+        let mut renderer = Renderer::new(Addresses::new(&self.mount)).with_kinds(&registry);
         if let Some(folder) = &self.templates {
             renderer = renderer.with_templates(folder)?;
         }

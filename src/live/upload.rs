@@ -44,7 +44,11 @@ impl Uploads {
     /// # Errors
     /// When the disk does not take it.
     pub(crate) async fn receive(&self, name: &str) -> std::io::Result<Receiving> {
-        fs::create_dir_all(&self.folder).await?;
+        let mut folder = fs::DirBuilder::new();
+        folder.recursive(true);
+        #[cfg(unix)]
+        folder.mode(0o700);
+        folder.create(&self.folder).await?;
         loop {
             let stored = format!("{}{}", self.prefix, random_text());
             let receiving = Receiving::create(&self.folder, &stored, name).await?;

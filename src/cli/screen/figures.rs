@@ -34,7 +34,7 @@ impl Figures {
         // What is over has no speed.
         let runs = !page.state().is_final();
         let rate = bar.rate(seconds).map(|rate| format!("{rate:.0}/s")).filter(|rate| rate != "0/s");
-        let left = bar.seconds_left(seconds).map(|left| format!("about {} left", duration(left.ceil())));
+        let left = page.seconds_left().map(|left| format!("about {} left", duration(left.ceil())));
         Self {
             percent: page.overall_percent(),
             count: count.map(|count| (count, unit)),
