@@ -1,13 +1,12 @@
 //! Reading the body of a form: token first, files to the disk, nothing larger than allowed.
 
+mod limited;
 mod text;
 mod urlencoded;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -21,6 +20,7 @@ use super::{App, csrf};
 use crate::access::Viewer;
 use crate::live::{Receiving, Uploads};
 use crate::operation::{Field, FieldKind, Submitted};
+use limited::{Parts, TOKEN_ROOM};
 use text::FieldText;
 use urlencoded::Pairs;
 
@@ -30,8 +30,6 @@ const MOST_COMMAND: u64 = 1024 * 1024;
 const OWN: [&str; 5] = [csrf::FIELD, super::commands::SUBMISSION, "username", "password", "next"];
 /// Most parts of a form.
 const MOST_PARTS: usize = 200;
-/// Longest head of a part, and longest text before the first one; both are held in memory.
-const MOST_HEAD: u64 = 1024 * 1024;
 /// A sender of a body that is too large who pauses for so long gets the answer then.
 const PAUSE: Duration = Duration::from_secs(1);
 /// So much of a body that is too large is read on, so that its sender hears the answer.
@@ -87,9 +85,10 @@ impl Reading<'_> {
         let (parts, body) = request.into_parts();
         let mut pieces = pieces(body);
         let posted = self.read_pieces(&parts.headers, &mut pieces).await;
-        match &posted {
-            Ok(_) => tracing::debug!("a form was read"),
-            Err(_) => read_on(&mut pieces).await,
+        // Of a form that was taken that is its very end, after which the connection serves on.
+        read_on(&mut pieces).await;
+        if posted.is_ok() {
+            tracing::debug!("a form was read");
         }
         posted
     }
@@ -149,19 +148,20 @@ impl Reading<'_> {
             }
             self.take(name, text, trusted, &mut posted)
         };
-        let mut left = self.limit;
+        let (mut seen, end) = (0, self.limit.max(TOKEN_ROOM));
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| self.refuse(&error))?;
-            let within = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            let piece = piece.map_err(|error| refuse(&error))?;
+            let within = usize::try_from(end - seen).unwrap_or(usize::MAX).min(piece.len());
             pairs.feed(&piece[..within], |name, text| take(name, text, trusted))?;
+            seen += within as u64;
             // Not before the token was looked at.
-            if within < piece.len() || (*trusted && announced_too_much) {
+            let is_known = announced_too_much || seen > self.limit;
+            if within < piece.len() || (*trusted && is_known) {
                 return Err(self.too_large());
             }
-            left -= within as u64;
         }
         pairs.finish(|name, text| take(name, text, trusted))?;
-        Ok(posted)
+        if seen > self.limit { Err(self.too_large()) } else { Ok(posted) }
     }
 
     async fn read_multipart(
@@ -171,37 +171,29 @@ impl Reading<'_> {
         media_type: &str,
         pieces: &mut Pieces,
     ) -> Result<Posted, Refusal> {
-        let boundary =
-            multer::parse_boundary(media_type).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        let mut seen = 0u64;
-        let limit = self.limit;
-        // What may still come until the head of the next part is complete. The parser holds all of
-        // that in memory, and searches it anew with every piece that comes.
-        let head_left = Arc::new(AtomicU64::new(MOST_HEAD));
-        let limited = pieces.map({
-            let head_left = Arc::clone(&head_left);
-            move |piece| {
-                let piece = piece?;
-                seen += piece.len() as u64;
-                if seen > limit {
-                    return Err(BodyError::TooLarge);
-                }
-                let left = head_left.load(Ordering::Relaxed);
-                head_left.store(left.saturating_sub(piece.len() as u64), Ordering::Relaxed);
-                if left == 0 { Err(BodyError::Head) } else { Ok(piece) }
-            }
-        });
-        let mut parts = multer::Multipart::new(limited, boundary);
+        let mut parts = Parts::new(pieces, media_type, self.limit)?;
+        let posted = self.read_parts(trusted, announced_too_much, &mut parts).await;
+        // The parser calls it incomplete.
+        if parts.is_too_large() { Err(self.too_large()) } else { posted }
+    }
+
+    async fn read_parts(
+        &self,
+        trusted: &mut bool,
+        announced_too_much: bool,
+        parts: &mut Parts<'_>,
+    ) -> Result<Posted, Refusal> {
         let mut posted = Posted::default();
         for _ in 0..MOST_PARTS {
             if *trusted && announced_too_much {
                 return Err(self.too_large());
             }
-            head_left.store(MOST_HEAD, Ordering::Relaxed);
-            let Some(mut part) = parts.next_field().await.map_err(|error| self.broken(&error))? else {
-                return Ok(posted);
-            };
-            head_left.store(u64::MAX, Ordering::Relaxed);
+            let part = parts.next().await.map_err(|error| broken(&error))?;
+            let Some(mut part) = part else { return Ok(posted) };
+            let named = part.headers().get(header::CONTENT_DISPOSITION);
+            if named.is_some_and(|named| std::str::from_utf8(named.as_bytes()).is_err()) {
+                return Err(Refusal::Malformed("the name of a field or a file is not UTF-8".to_owned()));
+            }
             let name = part.name().unwrap_or("").to_owned();
             let is_file = self
                 .fields
@@ -214,7 +206,7 @@ impl Reading<'_> {
             // What comes before the token is not stored, nor is a file where none belongs.
             let stored = (*trusted && part.file_name().is_none()) || name == csrf::FIELD;
             let mut text = FieldText::default();
-            while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
+            while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
                 if stored {
                     text.push(&chunk);
                 }
@@ -265,7 +257,7 @@ impl Reading<'_> {
         };
         let file_name = part.file_name().unwrap_or("").to_owned();
         let mut receiving: Option<Receiving> = None;
-        while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
+        while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
             if receiving.is_none() && !chunk.is_empty() {
                 receiving = Some(self.uploads.receive(&file_name).await.map_err(failed)?);
             }
@@ -288,23 +280,6 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn broken(&self, error: &multer::Error) -> Refusal {
-        match error {
-            multer::Error::StreamReadFailed(source) => {
-                self.refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
-            }
-            other => Refusal::Malformed(other.to_string()),
-        }
-    }
-
-    fn refuse(&self, error: &BodyError) -> Refusal {
-        match error {
-            BodyError::TooLarge => self.too_large(),
-            BodyError::Silence => Refusal::TooSlow,
-            BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
-        }
-    }
-
     fn too_large(&self) -> Refusal {
         let bytes = self.limit;
         Refusal::TooLarge(if bytes >= 1024 * 1024 {
@@ -317,14 +292,28 @@ impl Reading<'_> {
 
 #[derive(Debug, thiserror::Error)]
 enum BodyError {
-    #[error("it is too large")]
-    TooLarge,
     #[error("it was cut off")]
     CutOff,
     #[error("nothing came for {} s", SILENCE.as_secs())]
     Silence,
     #[error("the head of a part is too long")]
     Head,
+}
+
+fn broken(error: &multer::Error) -> Refusal {
+    match error {
+        multer::Error::StreamReadFailed(source) => {
+            refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
+        }
+        other => Refusal::Malformed(other.to_string()),
+    }
+}
+
+fn refuse(error: &BodyError) -> Refusal {
+    match error {
+        BodyError::Silence => Refusal::TooSlow,
+        BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
+    }
 }
 
 fn pieces(body: Body) -> Pieces {
