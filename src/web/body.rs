@@ -1,13 +1,12 @@
 //! Reading the body of a form: token first, files to the disk, nothing larger than allowed.
 
+mod limited;
 mod pieces;
 mod text;
 mod urlencoded;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -20,7 +19,8 @@ use super::{App, csrf, identify};
 use crate::access::Viewer;
 use crate::live::{Receiving, Uploads};
 use crate::operation::{Field, FieldKind, Submitted, Upload};
-use pieces::{BodyError, Bounds, MOST_HEAD, Pieces, file_name, limited, pieces, read_on};
+use limited::{TOKEN_ROOM, UploadParts};
+use pieces::{BodyError, Pieces, file_name, pieces, read_on};
 use text::FieldText;
 use urlencoded::Pairs;
 
@@ -82,9 +82,10 @@ impl Reading<'_> {
         let (parts, body) = request.into_parts();
         let mut pieces = pieces(body);
         let posted = self.read_pieces(&parts.headers, &mut pieces).await;
-        match &posted {
-            Ok(_) => tracing::debug!("a form was read"),
-            Err(_) => read_on(&mut pieces).await,
+        // Of a form that was taken that is its very end, after which the connection serves on.
+        read_on(&mut pieces).await;
+        if posted.is_ok() {
+            tracing::debug!("a form was read");
         }
         Ok((parts, posted?))
     }
@@ -144,19 +145,20 @@ impl Reading<'_> {
             }
             self.take(name, text, trusted, &mut posted)
         };
-        let mut left = self.limit;
+        let (mut seen, end) = (0, self.limit.max(TOKEN_ROOM));
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| self.refuse(&error))?;
-            let within = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            let piece = piece.map_err(|error| refuse(&error))?;
+            let within = usize::try_from(end - seen).unwrap_or(usize::MAX).min(piece.len());
             pairs.feed(&piece[..within], |name, text| take(name, text, trusted))?;
+            seen += within as u64;
             // Not before the token was looked at.
-            if within < piece.len() || (*trusted && announced_too_much) {
+            let is_known = announced_too_much || seen > self.limit;
+            if within < piece.len() || (*trusted && is_known) {
                 return Err(self.too_large());
             }
-            left -= within as u64;
         }
         pairs.finish(|name, text| take(name, text, trusted))?;
-        Ok(posted)
+        if seen > self.limit { Err(self.too_large()) } else { Ok(posted) }
     }
 
     async fn read_multipart(
@@ -166,35 +168,25 @@ impl Reading<'_> {
         media_type: &str,
         pieces: &mut Pieces,
     ) -> Result<Posted, Refusal> {
-        let boundary =
-            multer::parse_boundary(media_type).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        let bounds = Arc::new(Bounds::default());
-        let parts = multer::Multipart::new(limited(pieces, self.limit, Arc::clone(&bounds)), boundary);
-        let posted = self.read_parts(trusted, announced_too_much, parts, &bounds).await;
-        match posted {
-            Err(Refusal::ForeignForm) => posted,
-            _ if bounds.is_cut.load(Ordering::Relaxed) => Err(self.too_large()),
-            _ => posted,
-        }
+        let mut parts = UploadParts::new(pieces, media_type, self.limit)?;
+        let posted = self.read_parts(trusted, announced_too_much, &mut parts).await;
+        // The parser calls it incomplete.
+        if parts.is_too_large() { Err(self.too_large()) } else { posted }
     }
 
     async fn read_parts(
         &self,
         trusted: &mut bool,
         announced_too_much: bool,
-        mut parts: multer::Multipart<'_>,
-        bounds: &Bounds,
+        parts: &mut UploadParts<'_>,
     ) -> Result<Posted, Refusal> {
         let mut posted = Posted::default();
         for _ in 0..MOST_PARTS {
             if *trusted && announced_too_much {
                 return Err(self.too_large());
             }
-            bounds.head_left.store(MOST_HEAD, Ordering::Relaxed);
-            let Some(mut part) = parts.next_field().await.map_err(|error| self.broken(&error))? else {
-                return Ok(posted);
-            };
-            bounds.head_left.store(u64::MAX, Ordering::Relaxed);
+            let part = parts.next().await.map_err(|error| broken(&error))?;
+            let Some(mut part) = part else { return Ok(posted) };
             let name = part.name().unwrap_or("").to_owned();
             let is_file = self
                 .fields
@@ -208,7 +200,7 @@ impl Reading<'_> {
             // What comes before the token is not stored, nor is a file where none belongs.
             let stored = (*trusted && file_name.is_none()) || name == csrf::FIELD;
             let mut text = FieldText::default();
-            while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
+            while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
                 if stored {
                     text.push(&chunk);
                 }
@@ -262,7 +254,7 @@ impl Reading<'_> {
             Refusal::Unavailable
         };
         let mut receiving: Option<Receiving> = None;
-        while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
+        while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
             if receiving.is_none() && !chunk.is_empty() {
                 receiving = Some(self.uploads.receive(file_name).await.map_err(failed)?);
             }
@@ -285,25 +277,6 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn broken(&self, error: &multer::Error) -> Refusal {
-        match error {
-            multer::Error::StreamReadFailed(source) => {
-                self.refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
-            }
-            multer::Error::ReadHeaderFailed(_) => Refusal::Malformed(
-                "the name of a file or a field has control characters in it, so rename the file".to_owned(),
-            ),
-            other => Refusal::Malformed(other.to_string()),
-        }
-    }
-
-    fn refuse(&self, error: &BodyError) -> Refusal {
-        match error {
-            BodyError::Slow => Refusal::TooSlow,
-            BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
-        }
-    }
-
     fn too_large(&self) -> Refusal {
         let bytes = self.limit;
         Refusal::TooLarge(if bytes >= 1024 * 1024 {
@@ -311,6 +284,25 @@ impl Reading<'_> {
         } else {
             format!("{bytes} bytes")
         })
+    }
+}
+
+fn broken(error: &multer::Error) -> Refusal {
+    match error {
+        multer::Error::StreamReadFailed(source) => {
+            refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
+        }
+        multer::Error::ReadHeaderFailed(_) => Refusal::Malformed(
+            "the name of a file or a field has control characters in it, so rename the file".to_owned(),
+        ),
+        other => Refusal::Malformed(other.to_string()),
+    }
+}
+
+fn refuse(error: &BodyError) -> Refusal {
+    match error {
+        BodyError::Slow => Refusal::TooSlow,
+        BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
     }
 }
 

@@ -223,3 +223,53 @@ async fn a_small_limit_is_told_as_a_limit() {
         assert_eq!(&bytes, b"HTTP/1.1 413 ", "{media_type}");
     }
 }
+
+/// The whole form is in one piece, which is larger than what is allowed: its token counts all the same.
+#[tokio::test]
+async fn what_is_too_large_is_said_however_little_is_allowed() {
+    for limit in [1, 100, 2000] {
+        let server = Server::with(&[("max_upload_bytes", &limit.to_string())]).await;
+        let client = server.demo_user().await;
+        let csrf = client.csrf().await;
+        for length in [0, 5000] {
+            let message = "m".repeat(length);
+            for (media_type, body) in bodies(&[("csrf_token", &csrf), ("message", &message), ("steps", "0")])
+            {
+                let status = if body.len() > limit { 413 } else { 303 };
+                let answer = post(&client, media_type, body).await;
+                assert_eq!(answer.status, status, "{limit} {length} {media_type}: {}", answer.text());
+            }
+            for (media_type, body) in bodies(&[("csrf_token", "wrong"), ("message", &message)]) {
+                assert_eq!(post(&client, media_type, body).await.status, 403, "{limit} {media_type}");
+            }
+        }
+    }
+}
+
+/// A body in many pieces is read to its very end, behind the last boundary too.
+#[tokio::test]
+async fn the_connection_serves_on_after_a_form_in_pieces() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    for (media_type, body) in bodies(&[("csrf_token", &csrf), ("steps", "0")]) {
+        let mut sent = format!(
+            "POST {NEW} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Type: {media_type}\r\n\
+             Transfer-Encoding: chunked\r\n\r\n",
+            client.address,
+            client.cookie_header()
+        );
+        body.chars().for_each(|byte| sent.push_str(&format!("1\r\n{byte}\r\n")));
+        sent.push_str("0\r\n\r\n");
+        sent.push_str(&format!(
+            "GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            client.address
+        ));
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        stream.write_all(sent.as_bytes()).await.expect("it is sent");
+        let mut answers = String::new();
+        soon("both answers", stream.read_to_string(&mut answers)).await.expect("two answers");
+        assert!(answers.starts_with("HTTP/1.1 303 "), "{answers}");
+        assert!(answers.contains("HTTP/1.1 200 OK"), "{media_type}: {answers}");
+    }
+}

@@ -1,8 +1,6 @@
 //! A body as it comes: how slow it may be, and how much of it is looked at.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,8 +9,6 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt as _};
 
-/// Longest head of a part, and longest text before the first one; both are held in memory.
-pub(super) const MOST_HEAD: u64 = 16 * 1024;
 /// A sender of a body that is too large who pauses for so long gets the answer then.
 const PAUSE: Duration = Duration::from_secs(1);
 /// So much of a body that is too large is read on, so that its sender hears the answer.
@@ -35,48 +31,6 @@ pub(super) enum BodyError {
     Slow,
     #[error("the head of a part is too long")]
     Head,
-}
-
-/// What the parser of a multipart body is given, and how that ended.
-pub(super) struct Bounds {
-    /// What may still come until the head of the next part is complete. The parser holds all of
-    /// that in memory, and searches it anew with every piece that comes.
-    pub(super) head_left: AtomicU64,
-    /// There was more than it was given. It reads ahead of what it parses, so that an error would come too early: the
-    /// token may be in what it has.
-    pub(super) is_cut: AtomicBool,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { head_left: AtomicU64::new(MOST_HEAD), is_cut: AtomicBool::new(false) }
-    }
-}
-
-/// Pieces of a body, `limit` bytes of it at most.
-pub(super) fn limited(
-    pieces: &mut Pieces,
-    limit: u64,
-    bounds: Arc<Bounds>,
-) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
-    async_stream::stream! {
-        let mut left = limit;
-        while let Some(piece) = pieces.next().await {
-            let Ok(mut piece) = piece else {
-                yield piece;
-                return;
-            };
-            let rest = piece.split_off(usize::try_from(left).unwrap_or(usize::MAX).min(piece.len()));
-            left -= piece.len() as u64;
-            let head = bounds.head_left.load(Ordering::Relaxed);
-            bounds.head_left.store(head.saturating_sub(piece.len() as u64), Ordering::Relaxed);
-            yield if head == 0 { Err(BodyError::Head) } else { Ok(piece) };
-            if !rest.is_empty() {
-                bounds.is_cut.store(true, Ordering::Relaxed);
-                return;
-            }
-        }
-    }
 }
 
 /// The name of a part's file; a part that has none is text. What is not UTF-8 in it gets replaced, as people only read it.
