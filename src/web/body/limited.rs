@@ -201,7 +201,7 @@ mod tests {
     fn boundaries_are_of_1_to_70_characters() {
         for (length, is_fine) in [(0, false), (1, true), (70, true), (71, false), (70_000, false)] {
             let media_type = format!("multipart/form-data; boundary=\"{}\"", "x".repeat(length));
-            let (mut pieces, _) = pieces(Vec::new(), 1);
+            let (mut pieces, _) = pieces(&[], 1);
             assert_eq!(UploadParts::new(&mut pieces, &media_type, 1).is_ok(), is_fine, "{length}");
         }
     }
