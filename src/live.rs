@@ -23,10 +23,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use tracing::Instrument as _;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
-use crate::operation::{Ending, Kind, Operation, OperationId, Record, Registry, State};
+use crate::operation::{Ending, Kind, OperationId, Record, Registry, State};
 use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
