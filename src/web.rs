@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::Redirect;
 use axum::routing::{get, post};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +78,9 @@ pub struct WebOptions {
 /// policy name `liveops`.
 pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> Router {
     let app = Arc::new(App::new(live, Box::new(identify), options));
+    let list = app.live.renderer().addresses().operations();
     let router = operations(&app)
+        .route("/", get(async move || Redirect::to(&list)))
         .merge(assets_of(&app))
         .merge(elsewhere(&app))
         .layer(CatchPanicLayer::custom(error::panicked))

@@ -254,6 +254,7 @@ async fn nested_in_a_host_everything_is_below_its_path() {
     let host = host.fallback(|| async { (StatusCode::NOT_FOUND, "the host's own") }).nest("/live", router);
     assert_eq!(ask(&host, "ada", "GET", "/", "").await.1, "the host's own");
     assert_eq!(ask(&host, "ada", "GET", "/nothing", "").await.1, "the host's own");
+    assert_eq!(ask(&host, "ada", "GET", "/live", "").await.0, StatusCode::SEE_OTHER);
     let (status, page) = ask(&host, "ada", "GET", "/live/nothing", "").await;
     assert!(status == StatusCode::NOT_FOUND && page.contains("There is nothing here"), "{page}");
     let (status, page) = ask(&host, "ada", "GET", "/live/operations/new/open", "").await;
