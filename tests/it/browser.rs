@@ -208,3 +208,22 @@ async fn a_log_is_followed_after_the_window_became_narrow() {
         .wait_until(&format!("{lines}.scrollHeight - {lines}.scrollTop - {lines}.clientHeight > 12"))
         .await;
 }
+
+#[tokio::test]
+async fn without_scripts_the_newest_lines_are_in_sight_and_forms_work() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let fields = [("steps", "100000"), ("delay_ms", "20"), ("log_every", "1")];
+    let id = simulate(&browser, &fields).await;
+    browser.wait_until(&format!("document.getElementById('op-{id}-log-lines').childElementCount > 40")).await;
+    browser.cdp("Emulation.setScriptExecutionDisabled", &json!({ "value": true })).await;
+    browser.open(&format!("/operations/{id}")).await;
+    assert_eq!(browser.run("return matchMedia('(scripting: none)').matches").await, true);
+    let last =
+        format!("document.getElementById('op-{id}-log-lines').lastElementChild.getBoundingClientRect()");
+    let log = format!("document.getElementById('op-{id}-log').getBoundingClientRect()");
+    let in_sight = format!("{last}.top > {log}.top && {last}.bottom <= {log}.bottom");
+    assert_eq!(browser.run(&format!("return {in_sight}")).await, true, "{}", browser.source().await);
+    browser.press("Cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+}
