@@ -13,6 +13,7 @@ mod token;
 mod user;
 mod watch;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -135,6 +136,11 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     // A run that hangs must not hold the process.
     runtime.shutdown_background();
     done
+}
+
+/// Writes a line to stdout. Whoever closed it does not want to know, and a server goes on.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Help as clap gives it; anything else as one line, as for a bad setting.

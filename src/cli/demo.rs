@@ -10,7 +10,7 @@ use liveops::kinds::{Chain, CsvImport, Failing, Quick, Redirect, Simulate};
 use liveops::store::{Accounts, Digest, Sqlite, User};
 
 use super::metrics::Metrics;
-use super::{Failure, serve, server};
+use super::{Failure, say, serve, server};
 use crate::config::{Settings, stored_or_new_secret};
 
 /// How long a login link is good for.
@@ -31,8 +31,8 @@ pub(super) async fn demo(settings: &Settings) -> Result<(), Failure> {
     let live = builder.start().await?;
     let address = listener.local_addr()?;
     let site = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
-    println!("listening on http://{address}");
-    println!("sign in once, within 10 minutes: {site}/login/link/{link}");
+    say(&format!("listening on http://{address}"));
+    say(&format!("sign in once, within 10 minutes: {site}/login/link/{link}"));
     if let Some(metrics) = metrics {
         metrics.serve(live.clone())?;
     }

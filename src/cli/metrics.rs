@@ -6,7 +6,7 @@ use liveops::{LiveOps, web};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
-use super::Failure;
+use super::{Failure, say};
 use crate::config::Settings;
 
 /// From 0.1 ms to 10 s.
@@ -32,7 +32,7 @@ impl Metrics {
 
     /// Says where it is, and serves until the process ends.
     pub(super) fn serve(self, live: LiveOps) -> std::io::Result<()> {
-        println!("metrics on http://{}/metrics", self.listener.local_addr()?);
+        say(&format!("metrics on http://{}/metrics", self.listener.local_addr()?));
         let recorder = self.recorder.clone();
         let site = web::metrics(live, move || recorder.render());
         tokio::spawn(async move {

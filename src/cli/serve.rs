@@ -4,7 +4,7 @@ use liveops::store::Sqlite;
 use liveops::{LiveOps, LiveOpsBuilder, SecretKey};
 
 use super::metrics::Metrics;
-use super::{Failure, server};
+use super::{Failure, say, server};
 use crate::config::{Settings, beside};
 
 pub(super) async fn serve(settings: &Settings) -> Result<(), Failure> {
@@ -14,7 +14,7 @@ pub(super) async fn serve(settings: &Settings) -> Result<(), Failure> {
     let metrics = Metrics::prepare(settings).await?;
     let signals = server::Signals::listen()?;
     let live = builder(settings, store.clone(), secret).start().await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    say(&format!("listening on http://{}", listener.local_addr()?));
     if let Some(metrics) = metrics {
         metrics.serve(live.clone())?;
     }

@@ -5,7 +5,7 @@ use liveops::access::{Grant, Keys};
 use liveops::store::{Accounts as _, Store as _};
 use liveops::{Channel, OperationId};
 
-use super::Failure;
+use super::{Failure, say};
 use crate::config::{Settings, stored_secret};
 
 pub(super) async fn token(id: &str, user: &str, settings: &Settings) -> Result<(), Failure> {
@@ -28,6 +28,6 @@ pub(super) async fn token(id: &str, user: &str, settings: &Settings) -> Result<(
     let keys = Keys::new(&secret, &[]);
     let expires = (Timestamp::now() + settings.token_ttl).as_second();
     let grant = Grant { user: owner.id, channels: vec![Channel::Operation(id)], expires };
-    println!("{}", keys.sign(&grant).as_str());
+    say(keys.sign(&grant).as_str());
     Ok(())
 }

@@ -277,3 +277,23 @@ async fn a_title_is_short_whatever_was_typed() {
     assert!(list.body.len() < 40_000, "{} bytes", list.body.len());
     assert!(list.text().contains("&amp;…"), "cut visibly");
 }
+
+/// A server whose starter went away goes on, and says its address to nobody.
+#[tokio::test]
+async fn a_closed_stdout_stops_no_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    drop(taken);
+    let mut child = liveops(folder.path())
+        .args(["demo", "--listen", &address.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    until("an answer", async || tokio::net::TcpStream::connect(address).await.ok()).await;
+    assert_eq!(Client::new(address).get("/healthz").await.status, 200);
+    child.kill().expect("it still ran");
+    child.wait().expect("it is gone");
+}

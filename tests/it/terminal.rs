@@ -150,11 +150,20 @@ async fn exit_codes_tell_how_it_went() {
     let server = Server::start().await;
     let error = run(
         server.folder(),
-        &["run", "simulate", "--field", "outcome=error", "--field", "message=no such table"],
+        &[
+            "run",
+            "simulate",
+            "--field",
+            "steps=1",
+            "--field",
+            "outcome=error",
+            "--field",
+            "message=no such table",
+        ],
     );
     assert_code(&error, 1);
     assert!(stdout(&error).contains("no such table"), "{error:?}");
-    let failed = run(server.folder(), &["run", "simulate", "--field", "outcome=panic"]);
+    let failed = run(server.folder(), &["run", "simulate", "--field", "steps=1", "--field", "outcome=panic"]);
     assert_code(&failed, 1);
     assert_code(&run(server.folder(), &["watch", &id_of(&stdout(&failed))]), 1);
     let file = server.folder().join("a.csv");
