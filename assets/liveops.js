@@ -4,7 +4,7 @@
   "use strict";
 
   const DEAD_AFTER = 40_000; // the server pings at least every 15 s
-  const FIRST_BYTES = 10_000; // a stream that says nothing at all by then was swallowed on its way
+  const FIRST_BYTES = 10_000; // a silent stream was swallowed
   const SAY_LOST_AFTER = 3_000;
   const POLL = 5_000;
   const POLL_HIDDEN = 15_000;
@@ -58,7 +58,7 @@
       this.lost = false;
       this.next = "";
       this.isList = !root.id.startsWith("op-");
-      this.behind = !!root.querySelector("[data-liveop-known-only]"); // the stream alone does not bring everything
+      this.behind = !!root.querySelector("[data-liveop-known-only]"); // the stream brings a part
       /** @type {Set<string>} */
       this.touched = new Set(); // the rows that this stream brought
       /** @type {EventSource | null} */
@@ -73,7 +73,7 @@
     /** Begins to follow. */
     begin() {
       const log = this.part("log-lines");
-      if (log) log.scrollTop = log.scrollHeight;
+      if (log) toEnd(log);
       if (this.done && !this.seen) this.spoken.state = this.data.liveopState ?? "";
       this.tell();
       if (!this.done) this.resume();
@@ -632,16 +632,23 @@
     return next;
   }
 
+  /** Goes to the log's end, which a resize moves.
+   * @param {HTMLElement} log */
+  function toEnd(log) {
+    log.scrollTop = log.scrollHeight;
+    log.dataset.end = `${log.scrollTop}`;
+  }
+
   /** Notes where a log is scrolled to; the answer trims and restores it.
    * @param {HTMLElement} log */
   function holdScroll(log) {
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 12;
+    const atEnd = log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12;
     const edge = top(log);
     const read = atEnd ? [] : [...log.children].map((line) => ({ line, at: top(line) })).filter(({ at }) => at > edge - 12);
     return (/** @type {HTMLElement} */ now, /** @type {number} */ tail) => {
       while (now.childElementCount > tail) now.firstElementChild?.remove();
       const kept = read.find(({ line }) => line.isConnected);
-      if (atEnd) now.scrollTop = now.scrollHeight;
+      if (atEnd) toEnd(now);
       else if (kept) now.scrollTop += top(kept.line) - kept.at;
     };
   }

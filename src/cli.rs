@@ -8,6 +8,7 @@ mod run;
 mod screen;
 mod serve;
 mod server;
+mod terminal;
 mod token;
 mod user;
 mod watch;
@@ -17,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
+
+use terminal::Terminal;
 
 use crate::config::{DatabaseFlag, SettingFlags, Settings};
 
@@ -108,7 +111,10 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     let settings = Settings::read(flags.and(cli.database.0), cli.config.as_deref())?;
     // In a terminal what a server would log is on the screen already.
     let is_server = matches!(cli.command, Command::Demo { .. } | Command::Serve { .. });
-    let _log = log::start(cli.verbose.saturating_add(u8::from(is_server)), settings.log_format);
+    let verbose = cli.verbose.saturating_add(u8::from(is_server));
+    let terminal = Terminal::new();
+    let way = if is_server { None } else { terminal.log() };
+    let _log = log::start(verbose, settings.log_format, way);
     if let Some(file) = settings.exposed.as_ref().filter(|_| is_server) {
         tracing::warn!(file = %file.display(), "other users can read the secret in the settings file: run chmod 600 on it");
     }
@@ -118,9 +124,9 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
             Command::Demo { .. } => demo::demo(&settings).await?,
             Command::Serve { .. } => serve::serve(&settings).await?,
             Command::Run { kind, owner, fields, .. } => {
-                return run::run(&run::Order { kind, owner, fields }, &settings).await;
+                return run::run(&run::Order { kind, owner, fields }, &settings, &terminal).await;
             }
-            Command::Watch { id, .. } => return watch::watch(&id, &settings).await,
+            Command::Watch { id, .. } => return watch::watch(&id, &settings, &terminal).await,
             Command::User { command } => user::run(&settings.database, command).await?,
             Command::Token { id, user, .. } => token::token(&id, &user, &settings).await?,
         }

@@ -25,9 +25,9 @@ use tracing::Instrument as _;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
 use crate::operation::{
-    Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State, Submission,
+    Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State, Submission, TITLE,
 };
-use crate::progress::Update;
+use crate::progress::{Update, shortened};
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
 use crate::runner::Runner;
@@ -104,6 +104,19 @@ pub enum NotStarted {
     Store(#[from] StoreError),
 }
 
+/// What became of the wish to run an operation again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartAnswer {
+    /// It waits for its next attempt.
+    Queued,
+    /// It waits or runs, so there is nothing to restart.
+    NotOver,
+    /// This process does not have its kind any more.
+    NoKind,
+    /// It is not there, not the viewer's, or of a kind that is not for them any more.
+    NotFound,
+}
+
 /// What a form sent beside the input.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
@@ -170,11 +183,12 @@ impl LiveOps {
         input: Value,
         files: Vec<Receiving>,
     ) -> Result<OperationId, NotStarted> {
+        if self.kind_for(viewer, kind).is_none() {
+            return Err(NotStarted::NoKind(kind.to_owned()));
+        }
         let sent = Sent { files, claimed: true, ..Sent::default() };
         let id = self.submit(viewer, kind, input, sent).await?;
-        if let Some(record) = self.0.store.record(id).await? {
-            self.0.runner.run(record).await;
-        }
+        self.0.runner.run(id).await;
         Ok(id)
     }
 
@@ -202,7 +216,7 @@ impl LiveOps {
             id: OperationId::new(),
             kind: kind.name.clone(),
             owner: viewer.id.clone(),
-            title: kind.label(&input)?,
+            title: shortened(&kind.label(&input)?, TITLE).into_owned(),
             input,
             previous: None,
             submission: sent.submission,
@@ -213,9 +227,15 @@ impl LiveOps {
         Ok(created.await.map_err(|error| StoreError::Failed(error.into()))??)
     }
 
-    async fn create(self, new: NewOperation, files: Vec<Receiving>) -> StoreResult<OperationId> {
+    async fn create(self, new: NewOperation, mut files: Vec<Receiving>) -> StoreResult<OperationId> {
         let (id, kind, user) = (new.id, new.kind.clone(), new.owner.clone());
-        let created = self.0.store.create(new, Timestamp::now()).await?;
+        // The process may end while the store still writes.
+        files.iter_mut().for_each(Receiving::leave);
+        let created = self.0.store.create(new, Timestamp::now()).await;
+        if created.as_ref().ok() != Some(&id) {
+            files.drain(..).for_each(Receiving::discard);
+        }
+        let created = created?;
         if created != id {
             tracing::info!(operation = %created, kind, user, "sent again, so not started again");
             return Ok(created);
@@ -234,10 +254,14 @@ impl LiveOps {
     /// When the store fails.
     pub async fn view(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<Snapshot>> {
         let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
-        let projection = match self.running_page(id) {
+        let mut projection = match self.running_page(id) {
             Some(page) => page,
             None => self.stored_page(&record).await?,
         };
+        if record.state == State::Cancelling {
+            // Asked through another process than its own, which looks once a second.
+            projection.apply(Update::State(State::Cancelling), Timestamp::now());
+        }
         Ok(Some(Snapshot { record, projection }))
     }
 
@@ -268,33 +292,40 @@ impl LiveOps {
         if self.owned(viewer, id).await?.is_none() {
             return Ok(false);
         }
-        match self.0.store.cancel(id, Timestamp::now()).await? {
-            CancelAnswer::Requested => self.0.runner.cancel(id),
-            CancelAnswer::Cancelled => self.0.changed.notify_one(),
-            CancelAnswer::Nothing => {}
+        // A run of this process need not wait for a store that cannot be written now.
+        let is_asked = self.0.runner.cancel(id);
+        match self.0.store.cancel(id, Timestamp::now()).await {
+            // Begun meanwhile, say.
+            Ok(CancelAnswer::Requested) => {
+                self.0.runner.cancel(id);
+            }
+            Ok(CancelAnswer::Cancelled) => self.0.changed.notify_one(),
+            Ok(CancelAnswer::Nothing) => {}
+            Err(error) if is_asked => {
+                tracing::warn!(operation = %id, %error, "it was asked to stop, which could not be stored");
+            }
+            Err(error) => return Err(error),
         }
         self.0.lists.touch(&viewer.id, id);
         Ok(true)
     }
 
-    /// Puts the viewer's finished operation into the queue again; `Some(false)` when it is not over
-    /// or of a kind that is gone, `None` when it is not theirs or not there, or its kind is not for
-    /// them any more.
+    /// Puts the viewer's finished operation into the queue again, as its next attempt.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn restart(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<bool>> {
-        let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
-        let Some(kind) = self.0.registry.get(&record.kind) else { return Ok(Some(false)) };
+    pub async fn restart(&self, viewer: &Viewer, id: OperationId) -> StoreResult<RestartAnswer> {
+        let Some(record) = self.owned(viewer, id).await? else { return Ok(RestartAnswer::NotFound) };
+        let Some(kind) = self.0.registry.get(&record.kind) else { return Ok(RestartAnswer::NoKind) };
         if !viewer.passes(kind.group.as_deref()) {
-            return Ok(None);
+            return Ok(RestartAnswer::NotFound);
         }
-        let restarted = self.0.store.restart(id, Timestamp::now()).await?;
-        if restarted {
-            self.0.runner.queued();
-            self.0.lists.touch(&viewer.id, id);
+        if !self.0.store.restart(id, Timestamp::now()).await? {
+            return Ok(RestartAnswer::NotOver);
         }
-        Ok(Some(restarted))
+        self.0.runner.queued();
+        self.0.lists.touch(&viewer.id, id);
+        Ok(RestartAnswer::Queued)
     }
 
     /// A token with which `user` may open the stream of `operation` for the next while. Whoever
@@ -341,13 +372,30 @@ impl LiveOps {
     }
 
     /// The stored lines of an attempt's log from number `from_seq` on, the first 2,000 of them; none
-    /// at its end.
+    /// at its end. It asks nobody whose the operation is: look it up by [`LiveOps::view`] first.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
         const LINES: u32 = 2000;
         self.0.store.log(id, attempt, from_seq, LINES).await
+    }
+
+    /// The same of the viewer's own operation. One that is removed meanwhile is an error, as a part of its
+    /// log would look like the whole.
+    pub(crate) async fn own_log(
+        &self,
+        viewer: &Viewer,
+        id: OperationId,
+        attempt: u32,
+        from_seq: u64,
+    ) -> StoreResult<Vec<Line>> {
+        let lines = self.log(id, attempt, from_seq).await?;
+        // Afterwards: it is nobody's as soon as the first of its lines is gone.
+        match self.owned(viewer, id).await? {
+            Some(_) => Ok(lines),
+            None => Err(StoreError::Failed("the operation was removed while its log was read".into())),
+        }
     }
 
     /// Waits until what an operation has logged so far is stored.
@@ -415,6 +463,11 @@ impl LiveOps {
     /// The largest body of a form.
     pub(crate) fn max_upload_bytes(&self) -> u64 {
         self.0.max_upload_bytes
+    }
+
+    /// Waits until nothing runs in this process and every ending is stored.
+    pub async fn all_ended(&self) {
+        self.0.runner.all_ended().await;
     }
 
     /// Claims nothing more, gives what runs `grace` to end, and records the rest as interrupted.

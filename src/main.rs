@@ -3,13 +3,15 @@
 mod cli;
 mod config;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::main() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("liveops: {error}");
+            // Whoever reads may be gone; that is no reason to panic.
+            let _ = writeln!(std::io::stderr(), "liveops: {error}");
             ExitCode::from(2)
         }
     }

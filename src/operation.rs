@@ -9,6 +9,7 @@ mod submission;
 pub(crate) use form::TEXT_LIMIT;
 pub use form::{Field, FieldError, FieldKind, Submitted, Upload, read_form};
 pub use outcome::{Ending, Error, Next, Outcome, Result, is_local_path};
+pub(crate) use record::TITLE;
 pub use record::{NewOperation, ParseIdError, Record, State};
 pub use registry::{Kind, Registry, RegistryError};
 pub use submission::Submission;

@@ -4,6 +4,7 @@ mod text;
 mod track;
 mod update;
 
+pub(crate) use text::shortened;
 pub use text::{LINE_LIMIT, TEXT_LIMIT, Text};
 pub use track::{Track, TrackItems};
 pub use update::{Level, Sink, StageSpec, Update};

@@ -322,6 +322,11 @@ impl Projection {
         self.ending.as_ref()
     }
 
+    /// When something was said last.
+    pub fn updated(&self) -> Timestamp {
+        self.updated
+    }
+
     /// Seconds from the beginning of the attempt to when its progress last changed.
     pub fn elapsed_seconds(&self) -> Option<f64> {
         self.started.map(|started| seconds_between(started, self.measured))
@@ -330,6 +335,14 @@ impl Projection {
     /// Seconds from the beginning of the present count to when its progress last changed.
     pub fn count_seconds(&self) -> f64 {
         seconds_between(self.bar.since(), self.measured)
+    }
+
+    /// The seconds that are left of the whole work at the speed so far; none while that is too early to say.
+    pub fn seconds_left(&self) -> Option<f64> {
+        if self.stages.is_empty() {
+            return estimate::seconds_left(self.bar.fraction()?, self.count_seconds());
+        }
+        estimate::seconds_left(self.stages.overall(self.bar.fraction())?, self.elapsed_seconds()?)
     }
 
     /// The whole work done, 0 to 100, where it is known.

@@ -9,13 +9,14 @@ pub use filters::duration;
 pub use templates::TemplateError;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, context};
 
-use crate::operation::Record;
+use crate::operation::{Record, Registry};
 use crate::projection::{Delta, Line, Projection, Region, Row, Shown, whole};
 use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, RowRenderer, Subject, Swap};
 
@@ -40,6 +41,8 @@ pub struct Renderer {
     /// The same, as they are without those of a folder.
     embedded: Arc<Environment<'static>>,
     addresses: Addresses,
+    /// The kinds that can be run again here, and whether a form starts them; any kind, without it.
+    kinds: Option<Arc<HashMap<String, bool>>>,
 }
 
 impl std::fmt::Debug for Renderer {
@@ -65,7 +68,7 @@ impl Renderer {
     /// A renderer with the embedded templates, for operations below `addresses`.
     pub fn new(addresses: Addresses) -> Self {
         let embedded = Arc::new(templates::embedded());
-        Self { templates: Arc::clone(&embedded), embedded, addresses }
+        Self { templates: Arc::clone(&embedded), embedded, addresses, kinds: None }
     }
 
     /// The same, with the templates of a folder instead of the embedded ones of their names.
@@ -74,6 +77,21 @@ impl Renderer {
     /// When the folder or a template of it cannot be used.
     pub fn with_templates(self, folder: &Path) -> Result<Self, TemplateError> {
         Ok(Self { templates: Arc::new(templates::with_those_of(folder)?), ..self })
+    }
+
+    /// Offers only what these kinds allow: an operation of another one cannot be run again here, and some are not
+    /// started by a form.
+    pub fn with_kinds(self, kinds: &Registry) -> Self {
+        let kinds = kinds.iter().map(|kind| (kind.name.clone(), kind.has_form())).collect();
+        Self { kinds: Some(Arc::new(kinds)), ..self }
+    }
+
+    fn runs(&self, kind: &str) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains_key(kind))
+    }
+
+    fn has_form(&self, kind: &str) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.get(kind) == Some(&true))
     }
 
     /// Renders the page of an error, with the embedded template where the own one fails: it has to
@@ -135,6 +153,7 @@ impl Renderer {
             list_url => at.operations(),
             log_url => at.log(id),
             log_tail => projection.log().limit(),
+            previous_url => record.previous.map(|previous| at.operation(previous)),
             next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
             redirect => ending.and_then(|ending| ending.redirect.clone()),
             created => record.created.strftime(SECONDS).to_string(),
@@ -232,7 +251,8 @@ impl Renderer {
                     done => bar.done(),
                     total => bar.total(),
                     rate => bar.rate(seconds).map(readable),
-                    seconds_left => bar.seconds_left(seconds).map(f64::ceil),
+                    seconds_left => projection.seconds_left().map(f64::ceil),
+                    stage => projection.stages().current_name().map(|name| name.as_str()),
                     elapsed_seconds => projection.elapsed_seconds().map(f64::floor),
                 }
             }
@@ -255,14 +275,15 @@ impl Renderer {
                     redirect => ending.and_then(|ending| ending.redirect.as_ref()),
                     next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
                     reference => id.to_string(),
-                    new_url => at.new_operation(&subject.kind),
+                    new_url => self.has_form(&subject.kind).then(|| at.new_operation(&subject.kind)),
+                    can_restart => self.runs(&subject.kind),
                 }
             }
             Region::Extra => Value::UNDEFINED,
             Region::Controls => context! {
                 csrf => csrf,
                 cancel_url => (!state.is_final()).then(|| at.cancel(id)),
-                restart_url => state.is_final().then(|| at.restart(id)),
+                restart_url => (state.is_final() && self.runs(&subject.kind)).then(|| at.restart(id)),
             },
         };
         context! { ..own, ..base }

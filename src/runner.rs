@@ -1,6 +1,7 @@
 //! Who runs: claims what waits, gives each run a thread, catches whatever it does, ends it once.
 
 mod conclude;
+mod end;
 mod run;
 
 use std::any::Any;
@@ -19,7 +20,7 @@ use tracing::Instrument as _;
 use crate::operation::{Ending, OperationId, Record, Registry, State};
 use crate::progress::{Cancel, Progress, Text, Update};
 use crate::projection::Projection;
-use crate::store::{Finish, Lease, Store, StoreError, StoreResult};
+use crate::store::{Finish, Lease, Orphan, Store, StoreError, StoreResult};
 use crate::stream::{Hub, Subject};
 use conclude::{Conclusion, conclude};
 use run::Run;
@@ -29,14 +30,9 @@ use run::Run;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often dead processes and requests to stop from other processes are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long a commit that failed is left alone.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// How long endings that are being committed may take when the process ends.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
 
-const NOT_SAVED: &str = "The server could not save what this did: its storage is full or broken. Tell whoever \
-     runs the server, and try again later.";
 const INTERRUPTED: &str = "The server stopped while this was running.";
 
 /// Runs operations of this process's kinds, `workers` at once.
@@ -123,9 +119,21 @@ impl Runner {
         inner.runtime.spawn(Arc::clone(inner).sweep_loop());
     }
 
-    /// Runs what was created for this process.
-    pub(crate) async fn run(&self, record: Record) {
-        self.0.run(record).await;
+    /// Runs what was created for this process, as soon as there is a place; returns once it has begun.
+    pub(crate) async fn run(&self, id: OperationId) {
+        let inner = Arc::clone(&self.0);
+        let begun = self.0.runtime.spawn(async move {
+            if let Ok(place) = Arc::clone(&inner.places).acquire_owned().await {
+                inner.begin_claimed(id, place).await;
+            }
+        });
+        // A task of its own: whoever gives up waiting must not leave it claimed and never begun.
+        let _ = begun.await;
+    }
+
+    /// Waits until nothing runs here and every ending is stored.
+    pub(crate) async fn all_ended(&self) {
+        self.0.all_ended().await;
     }
 
     /// Something waits in the queue.
@@ -133,12 +141,13 @@ impl Runner {
         self.0.queued.notify_one();
     }
 
-    /// Asks the run to stop, where it is one of this process.
-    pub(crate) fn cancel(&self, id: OperationId) {
+    /// Asks the run to stop; false where it is none of this process.
+    pub(crate) fn cancel(&self, id: OperationId) -> bool {
         let run = self.0.runs.lock().get(&id).cloned();
-        if let Some(run) = run {
+        if let Some(run) = &run {
             run.request_cancel();
         }
+        run.is_some()
     }
 
     /// Waits until every line that the run has logged so far is stored.
@@ -167,14 +176,24 @@ impl Runner {
         if tokio::time::timeout(grace, inner.all_ended()).await.is_ok() {
             return;
         }
-        let left: Vec<_> = inner.runs.lock().values().cloned().collect();
-        for run in left {
-            let span = run.span().clone();
-            span.in_scope(|| tracing::warn!("interrupted: the grace is over"));
-            inner.end(&run, Conclusion::plain(interrupted())).instrument(span).await;
+        let mut give_up = None;
+        loop {
+            let ended = inner.ended.notified();
+            let left: Vec<_> = inner.runs.lock().values().cloned().collect();
+            if left.is_empty() {
+                return;
+            }
+            for run in left.iter().filter(|run| !run.is_closed()) {
+                let span = run.span().clone();
+                span.in_scope(|| tracing::warn!("interrupted: the grace is over"));
+                inner.end(run, Conclusion::plain(interrupted()), None).instrument(span).await;
+            }
+            // Some may have been about to end by themselves, and to hand over to another one.
+            let give_up = *give_up.get_or_insert_with(|| tokio::time::Instant::now() + LAST_COMMITS);
+            if tokio::time::timeout_at(give_up, ended).await.is_err() {
+                return;
+            }
         }
-        // Some may have been about to end by themselves.
-        let _ = tokio::time::timeout(LAST_COMMITS, inner.all_ended()).await;
     }
 }
 
@@ -208,14 +227,6 @@ impl Inner {
         }
     }
 
-    /// Runs a claimed operation as soon as there is a place.
-    async fn run(self: &Arc<Self>, record: Record) {
-        if let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
-            self.begin(record, place);
-            self.changed.notify_one();
-        }
-    }
-
     /// Gives a claimed operation its thread.
     fn begin(self: &Arc<Self>, record: Record, place: OwnedSemaphorePermit) {
         let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
@@ -241,15 +252,15 @@ impl Inner {
             move || {
                 let _within = span.entered();
                 let conclusion = inner.work(record, &run);
-                inner.runtime.block_on(inner.end(&run, conclusion));
-                drop(place);
+                inner.runtime.block_on(inner.end(&run, conclusion, Some(place)));
             }
         });
         if let Err(error) = spawned {
             let inner = Arc::clone(self);
             self.runtime.spawn(
                 async move {
-                    inner.end(&run, Conclusion::failed(format!("no thread could be started: {error}"))).await;
+                    let conclusion = Conclusion::failed(format!("no thread could be started: {error}"));
+                    inner.end(&run, conclusion, None).await;
                 }
                 .instrument(span),
             );
@@ -268,87 +279,6 @@ impl Inner {
             Ok(result) => conclude(result, &cancel, record.id, run.owner()),
             Err(panic) => Conclusion::failed(format!("panicked: {}", panic_text(&*panic))),
         }
-    }
-
-    /// Commits the ending and then shows it. While the store cannot take it, the page says so from
-    /// memory and the commit is tried again.
-    async fn end(self: &Arc<Self>, run: &Arc<Run>, conclusion: Conclusion) {
-        if !run.close().await {
-            return;
-        }
-        let Conclusion { mut ending, detail, mut next } = conclusion;
-        if let Some(detail) = &detail {
-            tracing::error!(detail, "failed");
-        }
-        if let Some(next) = &mut next {
-            next.claimed = self.foreground;
-        }
-        let (id, at) = (run.lease().operation, Timestamp::now());
-        let (mut lines, _) = run.take_unsaved();
-        if run.lost_lines() {
-            (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());
-        }
-        let mut tries = 0;
-        loop {
-            let projection = run.ended_page(ending.clone(), at);
-            let finish = Finish {
-                projection: projection.clone(),
-                ending: ending.clone(),
-                detail: detail.clone(),
-                next: next.clone(),
-                at,
-            };
-            match self.store.finish(run.lease(), &lines, finish).await {
-                Ok(()) => {
-                    run.live().show(projection);
-                    tracing::info!(state = %ending.state, "ended");
-                    break;
-                }
-                Err(StoreError::Fenced { .. }) => {
-                    tracing::warn!("ended, but another claim has it; nothing was written");
-                    if let Ok(Some(projection)) = self.store.projection(id).await {
-                        run.live().show(projection);
-                    }
-                    break;
-                }
-                Err(error) => {
-                    if tries == 0 {
-                        tracing::error!(%error, "the ending could not be stored; trying on");
-                        (ending, next) = (Ending::failed(NOT_SAVED), None);
-                        run.live().show(run.ended_page(ending.clone(), at));
-                    }
-                    tries += 1;
-                    tokio::select! {
-                        () = tokio::time::sleep(RETRY) => {}
-                        () = self.stopping.cancelled() => break,
-                    }
-                }
-            }
-        }
-        if let Some(next) = next.filter(|next| next.claimed) {
-            match self.store.record(next.id).await {
-                Ok(Some(record)) => {
-                    let inner = Arc::clone(self);
-                    self.runtime.spawn(async move { inner.run(record).await });
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(operation = %next.id, %error, "the next operation could not be run")
-                }
-            }
-        }
-        metrics::gauge!("liveops_runs").decrement(1);
-        metrics::counter!("liveops_operations_ended_total", "state" => ending.state.as_str()).increment(1);
-        self.hub.release(run.live());
-        let mut runs = self.runs.lock();
-        // Restarted meanwhile, it may run again.
-        if runs.get(&id).is_some_and(|present| Arc::ptr_eq(present, run)) {
-            runs.remove(&id);
-        }
-        drop(runs);
-        self.ended.notify_waiters();
-        self.queued.notify_one();
-        self.changed.notify_one();
     }
 
     async fn all_ended(&self) {
@@ -387,14 +317,16 @@ impl Inner {
     async fn recover(&self) -> StoreResult<usize> {
         let orphans = self.store.orphans().await?;
         let mut marked = 0;
-        for (record, projection) in orphans {
-            let at = Timestamp::now();
+        for Orphan { record, projection, seen } in orphans {
+            let now = Timestamp::now();
             let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
             let ending = interrupted();
-            let started = record.started.unwrap_or(at);
+            let started = record.started.unwrap_or(now);
             let mut projection = projection
                 .unwrap_or_else(|| Projection::new(0, record.attempt, State::Running, self.log_tail, started))
                 .reborn(epoch());
+            // It ended when its process did: nobody worked on it while the server was down.
+            let at = seen.map_or(now, |seen| seen.clamp(started, now.max(started))).max(projection.updated());
             projection.apply(Update::Ended(ending.clone()), at);
             projection.flush();
             let finish =

@@ -33,6 +33,20 @@ pub enum StoreError {
         /// The newest version known.
         known: i64,
     },
+    /// The database has tables of an older program, and was not to be changed.
+    #[error(
+        "the database has schema version {found}, this program knows {known}, and it was left as it is: a server \
+         of this program brings it up to date"
+    )]
+    Older {
+        /// The version found.
+        found: i64,
+        /// The version needed.
+        known: i64,
+    },
+    /// The database has no tables of liveops, and was not to be changed: it is empty, or somebody else's.
+    #[error("{0} has no tables of liveops, and was left as it is")]
+    NoTables(String),
     /// A name that has to be unique is taken.
     #[error("the name {0:?} is taken: choose another one")]
     Taken(String),
@@ -99,6 +113,17 @@ pub struct Removed {
     pub uploads: Vec<String>,
     /// There may be more to remove.
     pub more: bool,
+}
+
+/// A run whose process is dead.
+#[derive(Debug, Clone)]
+pub struct Orphan {
+    /// Its record, which still says that it runs.
+    pub record: Record,
+    /// The page that it left; none where nothing was stored yet.
+    pub projection: Option<Projection>,
+    /// When its process gave its last sign of life, to some seconds, where that is known.
+    pub seen: Option<Timestamp>,
 }
 
 /// One page of a user's operations.
@@ -211,11 +236,12 @@ pub trait Store: Send + Sync + 'static {
     /// Writes something that nobody needs, to see whether that can be done.
     async fn probe(&self, now: Timestamp) -> StoreResult<()>;
 
-    /// The runs of this process that were asked to stop, by whatever process.
+    /// The runs of this process that were asked to stop, by whatever process. Being asked each second is also this
+    /// process's sign of life.
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>>;
 
-    /// The runs whose process is dead, with the page that they left.
-    async fn orphans(&self) -> StoreResult<Vec<(Record, Option<Projection>)>>;
+    /// The runs whose process is dead.
+    async fn orphans(&self) -> StoreResult<Vec<Orphan>>;
 }
 
 /// A user of the binary. A host application has its own.

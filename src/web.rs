@@ -70,13 +70,19 @@ pub struct WebOptions {
 
 /// The operations, their streams and the assets, for viewers whom `identify` knows: to be nested
 /// where [`LiveOpsBuilder::mount`](crate::LiveOpsBuilder::mount) says.
+///
+/// The host ends streams: an open one asks nobody again, so call [`LiveOps::end_streams`] where a session ends, and
+/// [`LiveOps::end_streams_of_user`] where somebody is removed, gets another password or loses the required group. The host's
+/// Content-Security-Policy has to allow `script-src 'self'`, `style-src 'self'` and `connect-src 'self'`, and with Trusted Types the
+/// policy name `liveops`.
 pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> Router {
     let app = Arc::new(App::new(live, Box::new(identify), options));
     let router = operations(&app)
         .merge(assets_of(&app))
-        .fallback(error::not_found)
+        .merge(elsewhere(&app))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn_with_state(app, error::dress));
+        .layer(from_fn_with_state(app, error::dress))
+        .layer(map_response(headers::keep_private));
     without_stray_allow(router)
 }
 
@@ -106,7 +112,7 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .merge(assets_of(&app))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready).with_state(Arc::clone(&app)))
-        .fallback(error::not_found)
+        .merge(elsewhere(&app))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(Arc::clone(&app), error::dress))
         .layer(CookieManagerLayer::new())
@@ -133,6 +139,11 @@ fn operations(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), identify::require_group))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_viewer))
         .with_state(Arc::clone(app))
+}
+
+/// Every other address.
+fn elsewhere(app: &Arc<App>) -> Router {
+    Router::new().fallback(error::not_found).with_state(Arc::clone(app))
 }
 
 fn assets_of(app: &Arc<App>) -> Router {

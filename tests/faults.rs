@@ -1,20 +1,21 @@
 //! A store that is late or fails, and what becomes of the runs that need it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use liveops::access::Viewer;
-use liveops::live::Snapshot;
+use liveops::live::{RestartAnswer, Snapshot};
 use liveops::operation::{NewOperation, Record, State};
 use liveops::projection::{Line, Projection};
 use liveops::store::{
-    CancelAnswer, Census, Finish, Glances, Lease, RecordPage, Removed, Sqlite, Store, StoreError, StoreResult,
+    CancelAnswer, Census, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store, StoreError,
+    StoreResult,
 };
-use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
+use liveops::{LiveOps, LiveOpsBuilder, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -32,6 +33,10 @@ struct Faulty {
     failing: AtomicUsize,
     /// How they fail.
     fault: fn() -> StoreError,
+    /// How many reads of a record fail once an operation has handed over.
+    unread: AtomicUsize,
+    /// An operation has handed over.
+    handed_over: AtomicBool,
 }
 
 impl Faulty {
@@ -41,6 +46,8 @@ impl Faulty {
             finished: Arc::new(Semaphore::new(100)),
             failing: AtomicUsize::new(0),
             fault: || StoreError::Unwritable("the disk is full".into()),
+            unread: AtomicUsize::new(0),
+            handed_over: AtomicBool::new(false),
         }
     }
 }
@@ -66,6 +73,10 @@ impl Store for Faulty {
         self.store.uploads_needed(names).await
     }
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>> {
+        let fewer = |left: usize| left.checked_sub(1);
+        if self.handed_over.load(SeqCst) && self.unread.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
+            return Err(StoreError::Failed("an I/O error".into()));
+        }
         self.store.record(id).await
     }
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
@@ -103,7 +114,9 @@ impl Store for Faulty {
         self.store.checkpoint(lease, lines, projection).await
     }
     async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()> {
+        let hands_over = finish.next.is_some();
         let answer = self.store.finish(lease, lines, finish).await;
+        self.handed_over.fetch_or(hands_over, SeqCst);
         if lease.attempt == 1 {
             drop(self.finished.acquire().await);
         }
@@ -118,7 +131,7 @@ impl Store for Faulty {
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
         self.store.cancel_requests().await
     }
-    async fn orphans(&self) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+    async fn orphans(&self) -> StoreResult<Vec<Orphan>> {
         self.store.orphans().await
     }
 }
@@ -139,9 +152,25 @@ impl Operation for Short {
     }
 }
 
-async fn start(store: Faulty) -> LiveOps {
+/// Hands over to [`Short`].
+#[derive(Serialize, Deserialize)]
+struct First;
+
+impl Operation for First {
+    const KIND: &'static str = "first";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        p.chain_to(&Short)
+    }
+}
+
+fn builder(store: Faulty) -> LiveOpsBuilder {
     let key = SecretKey::new(&[7; 32]).expect("32 bytes");
-    LiveOps::builder().store(store).secret_key(key).operation::<Short>().start().await.expect("it starts")
+    LiveOps::builder().store(store).secret_key(key).operation::<Short>().operation::<First>()
+}
+
+async fn start(store: Faulty) -> LiveOps {
+    builder(store).start().await.expect("it starts")
 }
 
 fn viewer() -> Viewer {
@@ -189,7 +218,7 @@ async fn the_next_attempt_has_a_page_of_its_own() {
     let live = start(store).await;
     let viewer = viewer();
     let id = live.start(&viewer, Short).await.expect("started");
-    while live.restart(&viewer, id).await.expect("the store works") != Some(true) {
+    while live.restart(&viewer, id).await.expect("the store works") != RestartAnswer::Queued {
         tokio::time::sleep(POLL).await;
     }
     let view = async || live.view(&viewer, id).await.expect("the store works").expect("it is there");
@@ -201,4 +230,31 @@ async fn the_next_attempt_has_a_page_of_its_own() {
     let view = until_over(&live, id).await;
     assert_eq!((view.projection.attempt(), view.record.state), (2, State::Succeeded));
     assert_eq!(view.projection.log().total(), 2);
+}
+
+/// Nobody else would ever run it: it is this process's own from the moment of the handover.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_handed_over_to_is_run_once_the_store_can_be_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Faulty { unread: AtomicUsize::new(1), ..Faulty::new(&folder) };
+    let live = builder(store).foreground().start().await.expect("it starts");
+    let first = live.run(&viewer(), "first", serde_json::json!(null), Vec::new()).await.expect("begun");
+    live.all_ended().await;
+    let ending = until_over(&live, first).await.record.ending.expect("an ending");
+    let next = live.view(&viewer(), ending.next.expect("it handed over")).await;
+    assert_eq!(next.expect("the store works").expect("it is there").record.state, State::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_handed_over_to_while_the_process_ends_is_interrupted_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let finished = Arc::new(Semaphore::new(0));
+    let store = Faulty { finished: Arc::clone(&finished), ..Faulty::new(&folder) };
+    let live = builder(store).foreground().start().await.expect("it starts");
+    let first = live.run(&viewer(), "first", serde_json::json!(null), Vec::new()).await.expect("begun");
+    // Committed, which its run does not hear before the process begins to end.
+    let next = until_over(&live, first).await.record.ending.and_then(|ending| ending.next);
+    tokio::join!(live.shutdown(Duration::ZERO), async { finished.add_permits(1) });
+    let next = live.view(&viewer(), next.expect("it handed over")).await;
+    assert_eq!(next.expect("the store works").expect("it is there").record.state, State::Interrupted);
 }

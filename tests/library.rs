@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use liveops::live::{OpenError, Opened, Reader};
+use liveops::live::{OpenError, Opened, Reader, RestartAnswer};
 use liveops::operation::{OperationId, State};
 use liveops::store::Sqlite;
 use liveops::stream::Cursor;
@@ -241,7 +241,7 @@ async fn others_see_nothing_and_change_nothing() {
     let bob = viewer("bob");
     assert!(app.live.view(&bob, id).await.expect("an answer").is_none());
     assert!(!app.live.cancel(&bob, id).await.expect("an answer"));
-    assert_eq!(app.live.restart(&bob, id).await.expect("an answer"), None);
+    assert_eq!(app.live.restart(&bob, id).await.expect("an answer"), RestartAnswer::NotFound);
     assert!(app.live.list(&bob, 1).await.expect("an answer").records.is_empty());
     assert_eq!(app.state(id).await, State::Running);
     // A superuser sees nobody else's either.

@@ -48,3 +48,15 @@ fn one_that_goes_on_although_it_was_asked_to_stop_leaves_its_stages_all_the_same
     page.apply(Update::Ended(Ending::plain(State::Succeeded)), NOW);
     assert!(page.stages().iter().all(|stage| stage.state == StageState::Done));
 }
+
+#[test]
+fn what_is_left_is_of_the_whole_work() {
+    let mut page = in_the_first_of_two_stages(50.0);
+    let later = NOW + std::time::Duration::from_secs(10);
+    page.apply(Update::Percent(80.0), later);
+    assert_eq!(page.overall_percent(), Some(40.0));
+    assert_eq!(page.seconds_left(), Some(15.0), "not of the stage, whose bar is at 80 %");
+    let mut plain = Projection::new(1, 1, State::Running, 200, NOW);
+    plain.apply(Update::Percent(83.0), later);
+    assert_eq!(plain.seconds_left().map(f64::round), Some(2.0));
+}

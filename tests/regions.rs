@@ -99,6 +99,19 @@ fn a_page_shows_the_beginning_of_a_very_long_line() {
     assert!(frame.contains("… (51808 more bytes in the whole log)"));
 }
 
+/// Also where a result is nested deeper than a page takes apart.
+#[test]
+fn controls_in_a_deep_result_are_made_visible() {
+    let mut result = json!({ "k\u{9b}": "<b>\u{85}\u{7f}" });
+    for _ in 0..8 {
+        result = json!({ "in": result, "list": ["\u{9b}31m"] });
+    }
+    let ending = Ending { result: Some(result), ..Ending::plain(State::Succeeded) };
+    let frame = first_frame(State::Running, vec![Update::Ended(ending)]);
+    assert!(!frame.contains(|c: char| c.is_control() && c != '\n') && !frame.contains("<b>"), "{frame}");
+    assert!(frame.contains("\u{fffd}"), "{frame}");
+}
+
 #[test]
 fn succeeded() {
     let ending = Ending {

@@ -59,6 +59,7 @@ impl Home {
             .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
             .operation::<Open>()
             .operation::<Closed>()
+            .operation::<Coded>()
             .start()
             .await
             .expect("it starts");
@@ -225,4 +226,117 @@ async fn pages_in_a_host_link_to_nothing_that_only_the_binary_has() {
     let site = web::site(home.live.clone(), home.accounts.clone(), &WebOptions::default());
     let (_, page) = ask(&site, "ada", "GET", "/operations", "").await;
     assert!(page.contains("logout") && page.contains("href=\"/\""), "{page}");
+}
+
+/// As an application embeds it: under a path of its own, beside its own routes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nested_in_a_host_everything_is_below_its_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Sqlite::open(folder.path().join("app.db")).expect("a database");
+    let live = LiveOps::builder()
+        .store(store)
+        .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+        .uploads(folder.path().join("uploads"))
+        .mount("/live")
+        .operation::<Open>()
+        .start()
+        .await
+        .expect("it starts");
+    let ada = Viewer {
+        id: "ada".into(),
+        name: "ada".into(),
+        groups: Vec::new(),
+        superuser: false,
+        session: "s".into(),
+    };
+    let router = web::router(live.clone(), Panics(ada.clone()), &WebOptions::default());
+    let host = Router::new().route("/", axum::routing::get(|| async { "the host's own" }));
+    let host = host.fallback(|| async { (StatusCode::NOT_FOUND, "the host's own") }).nest("/live", router);
+    assert_eq!(ask(&host, "ada", "GET", "/", "").await.1, "the host's own");
+    assert_eq!(ask(&host, "ada", "GET", "/nothing", "").await.1, "the host's own");
+    let (status, page) = ask(&host, "ada", "GET", "/live/nothing", "").await;
+    assert!(status == StatusCode::NOT_FOUND && page.contains("There is nothing here"), "{page}");
+    let (status, page) = ask(&host, "ada", "GET", "/live/operations/new/open", "").await;
+    assert_eq!(status, StatusCode::OK);
+    let asset = page.split("href=\"").find(|text| text.starts_with("/live/assets/")).expect("a stylesheet");
+    let asset = asset.split('"').next().unwrap_or("");
+    assert_eq!(ask(&host, "ada", "GET", asset, "").await.0, StatusCode::OK);
+    let form = format!("csrf_token={}", csrf(&page));
+    assert_eq!(ask(&host, "ada", "POST", "/live/operations/new/open", &form).await.0, StatusCode::SEE_OTHER);
+    let id = live.list(&ada, 1).await.expect("the store").records[0].id;
+    let (status, page) = ask(&host, "ada", "GET", &live.url(id), "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("data-liveop-stream=\"/live/stream\""), "{page}");
+    assert_eq!(ask(&host, "ada", "GET", "/live/stream?token=x", "").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(ask(&host, "ada", "POST", "/live/stream", "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    let cancel = format!("{}/cancel", live.url(id));
+    assert_eq!(ask(&host, "ada", "POST", &cancel, &form).await.0, StatusCode::SEE_OTHER);
+    finished(&live, &ada, id).await;
+}
+
+/// Has no form, since nothing can be typed in, and cannot do without an input.
+#[derive(Serialize, Deserialize)]
+struct Coded {
+    number: u32,
+}
+
+impl Operation for Coded {
+    const KIND: &'static str = "coded";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        p.result(self.number)
+    }
+}
+
+/// A host where nobody is signed in.
+struct Nobody;
+
+#[async_trait]
+impl Identify for Nobody {
+    async fn identify(&self, _: &Parts) -> Result<Option<Viewer>, IdentifyError> {
+        Ok(None)
+    }
+
+    fn sign_in(&self, next: &str) -> Option<String> {
+        Some(format!("/sign-in?{next}"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_only_code_can_start_has_no_form() {
+    let home = Home::new().await;
+    let ada = home.user("ada", &[], false).await;
+    let site = web::site(home.live.clone(), home.accounts.clone(), &WebOptions::default());
+    let id = home.live.start(&ada, Coded { number: 7 }).await.expect("started");
+    finished(&home.live, &ada, id).await;
+    let (_, catalogue) = ask(&site, "ada", "GET", "/", "").await;
+    assert!(catalogue.contains("/operations/new/open") && !catalogue.contains("coded"), "{catalogue}");
+    assert_eq!(ask(&site, "ada", "GET", "/operations/new/coded", "").await.0, StatusCode::NOT_FOUND);
+    let (_, page) = ask(&site, "ada", "GET", &home.live.url(id), "").await;
+    assert!(page.contains("/restart") && !page.contains("new/coded"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_to_sign_in_comes_back_below_the_mount() {
+    let home = Home::new().await;
+    let router = web::router(home.live.clone(), Nobody, &WebOptions::default());
+    let host = Router::new().nest("/live", router);
+    for (method, path, next) in [
+        ("GET", "/live/operations?page=2", "/live/operations?page=2"),
+        ("POST", "/live/operations/7/cancel", "/live/operations/7"),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        let answer = host.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(answer.headers()[header::LOCATION], format!("/sign-in?{next}"));
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+        assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_in_the_foreground_asks_for_the_group_too() {
+    let home = Home::new().await;
+    let outsider = home.user("outsider", &[], false).await;
+    let ran = home.live.run(&outsider, "closed", serde_json::json!({}), Vec::new()).await;
+    assert!(matches!(ran, Err(NotStarted::NoKind(_))), "{ran:?}");
 }

@@ -1,5 +1,6 @@
 //! `liveops demo`: everything to try it out.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,13 +30,22 @@ pub(super) async fn demo(settings: &Settings) -> Result<(), Failure> {
     let signals = server::Signals::listen()?;
     let live = builder.start().await?;
     let address = listener.local_addr()?;
-    let site = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let site = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
     println!("listening on http://{address}");
     println!("sign in once, within 10 minutes: {site}/login/link/{link}");
     if let Some(metrics) = metrics {
         metrics.serve(live.clone())?;
     }
     server::serve(listener, live, store, settings, signals).await
+}
+
+/// An address that a browser on this machine can go to, also where the server listens on all of them.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let ip = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(ip);
+    }
+    address
 }
 
 /// Adds the kinds of the demo.
@@ -69,4 +79,18 @@ async fn login_link(store: &Sqlite) -> Result<String, Failure> {
     let secret = random_text();
     store.add_login_link(Digest::of(&secret), &user.id, now + LINK_LIFE).await?;
     Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_somewhere() {
+        for (bound, link) in
+            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.1:80", "10.0.0.1:80")]
+        {
+            assert_eq!(reachable(bound.parse().expect("an address")).to_string(), link);
+        }
+    }
 }

@@ -1,33 +1,46 @@
 //! Following an operation, and those that it hands over to, from a terminal.
 
-use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use liveops::live::Snapshot;
 use liveops::operation::Ending;
+use liveops::projection::Line;
+use liveops::store::StoreResult;
 use liveops::{LiveOps, OperationId, State, Viewer};
 
 use super::Failure;
-use super::screen::Screen;
+use super::screen::Look;
+use super::terminal::Terminal;
 
 /// How often it is looked what became of it.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// One who follows an operation.
+/// One who follows operations. A store that fails is passing, as a full disk is: the operation goes on
+/// meanwhile, and so does the following.
+#[derive(Clone, Copy)]
 pub(super) struct Follower<'a> {
     pub(super) live: &'a LiveOps,
     pub(super) viewer: &'a Viewer,
-    /// Whether it is to be asked to stop.
-    pub(super) stop: &'a Cell<bool>,
+    pub(super) terminal: &'a Terminal,
+}
+
+/// How far one operation's log is shown.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    attempt: u32,
+    /// The number of the next line.
+    next: u64,
 }
 
 impl Follower<'_> {
     /// Shows what it does until it is over, and then the next one where it hands over. The state in
     /// which the last one ended.
-    pub(super) async fn follow(&self, first: OperationId, screen: &mut Screen) -> Result<State, Failure> {
+    pub(super) async fn follow(self, first: OperationId) -> Result<State, Failure> {
         let mut id = first;
         loop {
-            let ending = self.follow_one(id, screen).await?;
+            let mut place = Place { attempt: 0, next: 1 };
+            let ending = until_over(id, async || self.look(id, &mut place).await).await?;
             match ending.next {
                 Some(next) => id = next,
                 None => return Ok(ending.state),
@@ -35,54 +48,80 @@ impl Follower<'_> {
         }
     }
 
-    async fn follow_one(&self, id: OperationId, screen: &mut Screen) -> Result<Ending, Failure> {
-        let (mut attempt, mut next) = (0, 1);
-        let mut failing = false;
+    /// Asks it to stop, and whatever it hands over to, until the last one is over. The state in which that
+    /// ended.
+    pub(super) async fn cancel(self, first: OperationId) -> Result<State, Failure> {
+        let mut id = first;
         loop {
-            if self.stop.get() {
-                // As often as it is looked: the next one of a chain is to stop too.
+            let look = async || {
                 self.live.cancel(self.viewer, id).await?;
+                let seen = self.live.view(self.viewer, id).await?;
+                Ok(seen.map(|seen| ending(&seen)))
+            };
+            let ending = until_over(id, look).await?;
+            match ending.next {
+                Some(next) => id = next,
+                None => return Ok(ending.state),
             }
-            match self.live.view(self.viewer, id).await {
-                Ok(Some(seen)) => {
-                    failing = false;
-                    if seen.projection.attempt() != attempt {
-                        (attempt, next) = (seen.projection.attempt(), 1);
-                    }
-                    // Read after the page: what is over has all its lines by now.
-                    next = self.show_log(id, attempt, next, screen).await?;
-                    screen.show(&seen);
-                    if let Some(ending) = ending(&seen) {
-                        screen.end(&seen, &ending);
-                        return Ok(ending);
-                    }
-                }
-                Ok(None) => return Err(format!("operation {id} is not there any more").into()),
-                // Passing, as a full disk is: the operation goes on meanwhile.
-                Err(error) if !failing => {
-                    tracing::warn!(operation = %id, %error, "it cannot be followed now");
-                    failing = true;
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Shows the lines from number `next` on; the number after the last one.
-    async fn show_log(
-        &self,
-        id: OperationId,
-        attempt: u32,
-        mut next: u64,
-        screen: &mut Screen,
-    ) -> Result<u64, Failure> {
-        loop {
-            let lines = self.live.log(id, attempt, next).await?;
-            let Some(last) = lines.last() else { return Ok(next) };
-            next = last.seq + 1;
-            screen.lines(&lines);
+    /// Shows what is news; none when it is not there.
+    async fn look(self, id: OperationId, place: &mut Place) -> StoreResult<Option<Option<Ending>>> {
+        let Some(seen) = self.live.view(self.viewer, id).await? else { return Ok(None) };
+        if place.attempt != seen.projection.attempt() {
+            *place = Place { attempt: seen.projection.attempt(), next: 1 };
         }
+        let ending = ending(&seen);
+        loop {
+            let lines = self.lines(&seen, place.next, ending.is_some()).await?;
+            let next = lines.last().map(|line| line.seq + 1);
+            let is_whole = next.unwrap_or(place.next) > seen.projection.log().total();
+            let is_last = is_whole || next.is_none();
+            let ending = ending.clone().filter(|_| is_last);
+            self.terminal.show(Look { seen: seen.clone(), lines, is_whole, ending }).await;
+            place.next = next.unwrap_or(place.next);
+            if is_last {
+                break;
+            }
+        }
+        Ok(Some(ending))
+    }
+
+    /// Lines that were said before the look, from number `next` on: those that the page has in memory, else
+    /// from the store. There they may come a little later, or never where it failed.
+    async fn lines(&self, seen: &Snapshot, next: u64, is_over: bool) -> StoreResult<Vec<Arc<Line>>> {
+        let log = seen.projection.log();
+        let tail = || log.lines().filter(|line| line.seq >= next).cloned().collect();
+        if next > log.total() || log.lines().next().is_some_and(|first| first.seq <= next) {
+            return Ok(tail());
+        }
+        let stored = self.live.log(seen.record.id, seen.projection.attempt(), next).await?;
+        if stored.is_empty() && is_over {
+            return Ok(tail());
+        }
+        Ok(stored.into_iter().take_while(|line| line.seq <= log.total()).map(Arc::new).collect())
+    }
+}
+
+/// Looks at an operation until it is over, whatever the store does meanwhile.
+async fn until_over(
+    id: OperationId,
+    mut look: impl AsyncFnMut() -> StoreResult<Option<Option<Ending>>>,
+) -> Result<Ending, Failure> {
+    let mut is_failing = false;
+    loop {
+        match look().await {
+            Ok(Some(Some(ending))) => return Ok(ending),
+            Ok(Some(None)) => is_failing = false,
+            Ok(None) => return Err(format!("operation {id} is not there any more").into()),
+            Err(error) if !is_failing => {
+                tracing::warn!(operation = %id, %error, "the database does not do what it should; trying on");
+                is_failing = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -11,15 +11,17 @@ use tracing_subscriber::EnvFilter;
 use crate::config::LogFormat;
 
 /// Writes what happens to stderr, as much as `verbose` says (a server begins with 1), until what it returns is dropped. A
-/// stderr that nobody reads, or that cannot be written, costs log lines and nothing else.
-pub(super) fn start(verbose: u8, format: LogFormat) -> WorkerGuard {
+/// stderr that nobody reads, or that cannot be written, costs log lines and nothing else. `way` leads to stderr
+/// where it must not be written to directly.
+pub(super) fn start(verbose: u8, format: LogFormat, way: Option<Box<dyn Write + Send>>) -> WorkerGuard {
     let level = match verbose {
         0 => "warn",
         1 => "warn,liveops=info",
         2 => "info,liveops=debug",
         _ => "debug,liveops=trace",
     };
-    let (writer, guard) = tracing_appender::non_blocking(Unfailing(std::io::stderr()));
+    let (writer, guard) =
+        tracing_appender::non_blocking(Unfailing(way.unwrap_or_else(|| Box::new(std::io::stderr()))));
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(level))
         .with_writer(writer)

@@ -1,6 +1,5 @@
 //! `liveops run KIND`.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,18 +8,21 @@ use std::time::Duration;
 use liveops::live::Receiving;
 use liveops::operation::{Field, FieldKind, Kind, Submitted, read_form};
 use liveops::store::{Accounts as _, Sqlite, User};
-use liveops::{LiveOps, State};
+use liveops::{LiveOps, OperationId, State};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
 
 use super::follow::Follower;
-use super::screen::Screen;
 use super::server::Signals;
+use super::terminal::{LAST_WORDS, Terminal};
 use super::{Failure, watch};
 use crate::config::Settings;
 
 /// What a process ended by a signal returns: 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
+/// What "at once" may take: most often the ending can still be recorded.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What is to be run, as it was typed.
 #[derive(Debug)]
@@ -32,8 +34,15 @@ pub(super) struct Order {
 }
 
 /// Runs an operation in this process and shows it, to its end or that of its chain.
-pub(super) async fn run(order: &Order, settings: &Settings) -> Result<ExitCode, Failure> {
-    let store = watch::open(settings)?;
+///
+/// Whatever happens to the terminal and the store meanwhile, it is recorded how the operation ended: only a
+/// second interrupt doesn't wait for that.
+pub(super) async fn run(
+    order: &Order,
+    settings: &Settings,
+    terminal: &Terminal,
+) -> Result<ExitCode, Failure> {
+    let store = watch::open_and_update(&settings.database)?;
     let user = owner(&store, order.owner.as_deref()).await?;
     let viewer = watch::owner(user.id);
     let live = watch::foreground(settings, store).await?;
@@ -42,31 +51,77 @@ pub(super) async fn run(order: &Order, settings: &Settings) -> Result<ExitCode, 
     let input = read_form(&kind.fields, &values)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))?;
     let mut signals = Signals::listen()?;
-    let id = live.run(&viewer, &kind.name, input, files).await?;
-    let stop = Cell::new(false);
-    let mut screen = Screen::new();
-    let follower = Follower { live: &live, viewer: &viewer, stop: &stop };
-    let note = "Cancelling. Once more to stop at once, wherever it is.";
+    let stop = CancellationToken::new();
     let ended = {
-        let mut following = std::pin::pin!(follower.follow(id, &mut screen));
+        let course = async {
+            let id = live.run(&viewer, &kind.name, input, files).await?;
+            let follower = Follower { live: &live, viewer: &viewer, terminal };
+            follow(follower, id, &stop).await
+        };
+        let mut course = std::pin::pin!(course);
         loop {
             tokio::select! {
-                ended = &mut following => break Some(ended?),
+                ended = &mut course => break Some(ended),
                 () = signals.stop() => {
-                    if stop.replace(true) {
+                    if stop.is_cancelled() {
                         break None;
                     }
-                    eprintln!("{note}");
+                    stop.cancel();
+                    drop(terminal.note("Cancelling. Once more to stop at once, wherever it is."));
                 }
             }
         }
     };
+    let is_recorded = ended.is_some()
+        && tokio::select! {
+            () = live.all_ended() => true,
+            () = signals.stop() => false,
+        };
     // What is still running is recorded as interrupted.
-    live.shutdown(Duration::ZERO).await;
-    Ok(match ended {
-        Some(state) if !stop.get() || state == State::Succeeded => watch::exit_code(state),
-        _ => ExitCode::from(INTERRUPTED),
-    })
+    let recorded = live.shutdown(Duration::ZERO);
+    if is_recorded {
+        recorded.await;
+    } else {
+        let _ = tokio::time::timeout(AT_ONCE, recorded).await;
+        // Dropped, it would wait for a database that keeps it waiting.
+        std::mem::forget(live);
+    }
+    terminal.finish().await;
+    match ended.transpose()? {
+        Some((State::Succeeded, Shown::Whole)) if is_recorded => Ok(ExitCode::SUCCESS),
+        Some((state, _)) if is_recorded && !stop.is_cancelled() => Ok(watch::exit_code(state)),
+        _ => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// How much of an operation was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Whole,
+    /// Its end is not: nobody reads, and somebody wants to go.
+    Part,
+}
+
+/// Follows an operation to its end, and stops it once that is asked for: also while the terminal takes
+/// nothing more.
+async fn follow(
+    follower: Follower<'_>,
+    id: OperationId,
+    stop: &CancellationToken,
+) -> Result<(State, Shown), Failure> {
+    let stopping = async {
+        stop.cancelled().await;
+        follower.cancel(id).await
+    };
+    let mut following = std::pin::pin!(follower.follow(id));
+    let state = tokio::select! {
+        state = &mut following => return Ok((state?, Shown::Whole)),
+        state = stopping => state?,
+    };
+    match tokio::time::timeout(LAST_WORDS, following).await {
+        Ok(state) => Ok((state?, Shown::Whole)),
+        Err(_) => Ok((state, Shown::Part)),
+    }
 }
 
 /// The user of that name, or else the only one there is.

@@ -1,21 +1,40 @@
 //! What a followed operation looks like in a terminal, and in a pipe.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
+mod bars;
+mod figures;
+
+use std::collections::HashMap;
+use std::io::{Write as _, stderr, stdout};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use liveops::State;
+use jiff::Timestamp;
 use liveops::live::Snapshot;
 use liveops::operation::Ending;
 use liveops::progress::Text;
-use liveops::projection::{Line, Projection, StageState};
+use liveops::projection::{Line, Projection};
 use liveops::render::duration;
+use liveops::{OperationId, State};
 use serde_json::Value;
+
+use bars::Bars;
+use figures::Figures;
 
 /// A pipe hears of progress at most this often, or at each tenth.
 const PLAIN: Duration = Duration::from_secs(1);
-/// Steps of the bar.
-const FULL: u64 = 1000;
+/// How long a screen on which nothing moves may be left alone.
+const STILL: Duration = Duration::from_secs(3600);
+
+/// A look at an operation, and what is to be said of it.
+pub(super) struct Look {
+    pub(super) seen: Snapshot,
+    /// The lines of its log that are news.
+    pub(super) lines: Vec<Arc<Line>>,
+    /// Whether no line is missing that was said before this look.
+    pub(super) is_whole: bool,
+    /// How it ended, where it has and everything else was said.
+    pub(super) ending: Option<Ending>,
+}
 
 /// Where it is shown. Whoever reads it may go away; the operation goes on.
 pub(super) struct Screen {
@@ -23,59 +42,147 @@ pub(super) struct Screen {
     told: Told,
 }
 
-/// What a pipe was told last, so that it hears of changes only.
+/// What was told last: a pipe hears of changes only.
 #[derive(Default)]
 struct Told {
-    operation: Option<String>,
+    attempt: Option<(OperationId, u32)>,
     state: String,
-    stage: String,
+    /// When each stage began that was told, by its place.
+    stages: HashMap<usize, Timestamp>,
     status: String,
     progress: String,
     tenth: Option<u64>,
     at: Option<Instant>,
 }
 
-struct Bars {
-    all: MultiProgress,
-    /// State, stage and status.
-    what: ProgressBar,
-    /// How far.
-    bar: ProgressBar,
-}
-
 impl Screen {
-    /// Bars in a terminal, lines elsewhere.
-    pub(super) fn new() -> Self {
-        Self { bars: stdout().is_terminal().then(Bars::new), told: Told::default() }
+    pub(super) fn new(has_bars: bool) -> Self {
+        Self { bars: has_bars.then(Bars::new), told: Told::default() }
     }
 
-    /// Lines of the log, each in full.
-    pub(super) fn lines(&self, lines: &[Line]) {
-        let text: String = lines.iter().map(|line| format!("{}\n", line.text.as_str())).collect();
-        self.print(&text);
+    /// How long it may be left alone.
+    pub(super) fn rest(&self) -> Duration {
+        self.bars.as_ref().map_or(STILL, Bars::rest)
     }
 
-    /// The operation as it is now.
-    pub(super) fn show(&mut self, seen: &Snapshot) {
-        let id = seen.record.id.to_string();
-        if self.told.operation.as_ref() != Some(&id) {
-            self.told = Told { operation: Some(id.clone()), ..Told::default() };
-            let title = Text::new(&seen.record.title);
-            self.print(&format!("operation {id} {}: {}\n", seen.record.kind, title.as_str()));
+    /// Moves what moves by itself.
+    pub(super) fn tick(&mut self) {
+        if let Some(bars) = &mut self.bars {
+            bars.draw("");
         }
-        match &self.bars {
-            Some(bars) => bars.show(&seen.projection),
-            None => self.tell(&seen.projection),
+    }
+
+    /// An operation as it is now: first what it is, then what happened, in that order.
+    pub(super) fn show(&mut self, look: &Look) {
+        let (seen, page) = (&look.seen, &look.seen.projection);
+        let mut text = self.introduce(seen);
+        if self.bars.is_none() {
+            text += &self.state(page);
         }
+        for line in &look.lines {
+            text += &self.stages(page, Some(line.at));
+            text += &format!("{}\n", line.text.as_str());
+        }
+        if look.is_whole {
+            text += &self.stages(page, None);
+            text += &self.status(page);
+        }
+        if let Some(ending) = &look.ending {
+            text += &self.ending(seen, ending);
+            // The rows of the next operation come below.
+            self.write(None, &text);
+        } else {
+            self.write(Some(page), &text);
+        }
+    }
+
+    /// Something for stderr, which is the same terminal.
+    pub(super) fn beside(&mut self, bytes: &[u8]) {
+        if let Some(bars) = &mut self.bars {
+            bars.erase();
+        }
+        let _ = stderr().write_all(bytes);
+        self.tick();
+    }
+
+    /// Takes the rows away that are drawn again and again.
+    pub(super) fn clear(&mut self) {
+        if let Some(bars) = &mut self.bars {
+            bars.clear();
+        }
+    }
+
+    fn write(&mut self, page: Option<&Projection>, text: &str) {
+        match &mut self.bars {
+            Some(bars) => bars.show(page, text),
+            // A reader who went away has read enough.
+            None => {
+                let mut stdout = stdout().lock();
+                let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            }
+        }
+    }
+
+    fn introduce(&mut self, seen: &Snapshot) -> String {
+        let (id, attempt) = (seen.record.id, seen.projection.attempt());
+        let before = self.told.attempt.replace((id, attempt));
+        if before != Some((id, attempt)) {
+            self.told = Told { attempt: self.told.attempt, ..Told::default() };
+        }
+        if before.is_some_and(|(before, _)| before == id) {
+            return String::new();
+        }
+        format!("operation {id} {}: {}\n", seen.record.kind, Text::new(&seen.record.title).as_str())
+    }
+
+    fn state(&mut self, page: &Projection) -> String {
+        let state = match page.before() {
+            Some(before) if page.state() == State::Waiting => format!("waiting: {before} before it"),
+            _ => page.state().as_str().to_owned(),
+        };
+        // The ending has a line of its own.
+        if page.state().is_final() { String::new() } else { news(&mut self.told.state, state, "") }
+    }
+
+    /// The stages that began, up to a moment: each is told, however short it was.
+    fn stages(&mut self, page: &Projection, until: Option<Timestamp>) -> String {
+        if self.bars.is_some() {
+            return String::new();
+        }
+        let mut begun = Vec::new();
+        for (place, stage) in page.stages().iter().enumerate() {
+            let Some(started) = stage.started.filter(|started| until.is_none_or(|until| *started <= until))
+            else {
+                continue;
+            };
+            if self.told.stages.insert(place, started) != Some(started) {
+                begun.push((started, place, format!("stage: {}\n", stage.name.as_str())));
+            }
+        }
+        begun.sort();
+        begun.into_iter().map(|(_, _, line)| line).collect()
+    }
+
+    fn status(&mut self, page: &Projection) -> String {
+        if self.bars.is_some() {
+            return String::new();
+        }
+        let status = news(&mut self.told.status, page.status().text.as_str().to_owned(), "status: ");
+        let progress = Figures::of(page).whole();
+        let tenth = page.overall_percent().map(|percent| percent as u64 / 10);
+        let is_due = self.told.at.is_none_or(|at| at.elapsed() >= PLAIN) || tenth != self.told.tenth;
+        if !is_due || progress.is_empty() || progress == self.told.progress {
+            return status;
+        }
+        (self.told.tenth, self.told.at) = (tenth, Some(Instant::now()));
+        status + &news(&mut self.told.progress, progress, "progress: ")
     }
 
     /// How it ended.
-    pub(super) fn end(&mut self, seen: &Snapshot, ending: &Ending) {
-        if let Some(bars) = &self.bars {
-            bars.clear();
-        }
+    fn ending(&self, seen: &Snapshot, ending: &Ending) -> String {
+        let is_plain = self.bars.is_none();
         let sign = match ending.state {
-            _ if self.bars.is_none() => "",
+            _ if is_plain => "",
             State::Succeeded => "✓ ",
             _ => "✕ ",
         };
@@ -86,143 +193,24 @@ impl Screen {
             _ => String::new(),
         };
         let message = ending.message.as_ref().map(|text| format!(": {}", text.as_str())).unwrap_or_default();
-        self.print(&format!("{sign}{}{after}{message}\n", ending.state.as_str()));
+        let mut text = format!("{sign}{}{after}{message}\n", ending.state.as_str());
         if let Some(result) = &ending.result {
-            self.print(&result_lines(result, self.bars.is_some()));
+            text += &result_lines(result, !is_plain);
         }
         if let Some(path) = &ending.redirect {
-            self.print(&format!("leads on to {}\n", Text::new(path).as_str()));
+            text += &format!("leads on to {}\n", Text::new(path).as_str());
         }
-        if let Some(bars) = &mut self.bars {
-            *bars = Bars::new();
-        }
-    }
-
-    /// One line for each thing that changed.
-    fn tell(&mut self, page: &Projection) {
-        let state = match page.before() {
-            Some(before) if page.state() == State::Waiting => format!("waiting: {before} before it"),
-            _ => page.state().as_str().to_owned(),
-        };
-        // The ending has a line of its own.
-        let state = if page.state().is_final() { self.told.state.clone() } else { state };
-        let stage = current_stage(page).map(|(_, name)| name).unwrap_or_default();
-        let status = page.status().text.as_str().to_owned();
-        let mut text = String::new();
-        for (told, now, name) in [
-            (&mut self.told.state, state, ""),
-            (&mut self.told.stage, stage, "stage: "),
-            (&mut self.told.status, status, "status: "),
-        ] {
-            if *told != now && !now.is_empty() {
-                text.push_str(&format!("{name}{now}\n"));
-                *told = now;
-            }
-        }
-        self.print(&text);
-        self.tell_progress(page);
-    }
-
-    fn tell_progress(&mut self, page: &Projection) {
-        let progress = progress(page);
-        let tenth = page.overall_percent().map(|percent| percent as u64 / 10);
-        let is_due = self.told.at.is_none_or(|at| at.elapsed() >= PLAIN) || tenth != self.told.tenth;
-        if progress.is_empty() || progress == self.told.progress || !is_due {
-            return;
-        }
-        self.print(&format!("progress: {progress}\n"));
-        self.told.progress = progress;
-        self.told.tenth = tenth;
-        self.told.at = Some(Instant::now());
-    }
-
-    fn print(&self, text: &str) {
-        match &self.bars {
-            Some(bars) => bars.print(text),
-            None => {
-                let _ = stdout().lock().write_all(text.as_bytes());
-            }
-        }
+        text
     }
 }
 
-impl Bars {
-    fn new() -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-        let what = all.add(ProgressBar::new_spinner());
-        what.set_style(style("{spinner} {wide_msg}"));
-        what.enable_steady_tick(Duration::from_millis(100));
-        let bar = all.add(ProgressBar::new(FULL));
-        bar.set_style(style("{wide_msg}"));
-        Self { all, what, bar }
+/// A line where something is not what was told last.
+fn news(told: &mut String, now: String, name: &str) -> String {
+    if *told == now || now.is_empty() {
+        return String::new();
     }
-
-    fn show(&self, page: &Projection) {
-        let mut words = vec![page.state().word().to_owned()];
-        if let Some(before) = page.before().filter(|_| page.state() == State::Waiting) {
-            words.push(format!("{before} before it"));
-        }
-        if let Some((number, name)) = current_stage(page) {
-            words.push(format!("{name} ({number} of {})", page.stages().iter().count()));
-        }
-        words.push(page.status().text.as_str().to_owned());
-        words.retain(|word| !word.is_empty());
-        self.what.set_message(words.join(" · "));
-        match page.overall_percent() {
-            Some(percent) => {
-                self.bar.set_style(style("{bar:24.} {wide_msg}").progress_chars("━╸ "));
-                self.bar.set_position((percent * 10.0) as u64);
-            }
-            None => self.bar.set_style(style("{wide_msg}")),
-        }
-        self.bar.set_message(progress(page));
-    }
-
-    fn print(&self, text: &str) {
-        self.all.suspend(|| {
-            let _ = stdout().lock().write_all(text.as_bytes());
-        });
-    }
-
-    fn clear(&self) {
-        self.what.finish_and_clear();
-        self.bar.finish_and_clear();
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// The present stage's number from 1 and its name.
-fn current_stage(page: &Projection) -> Option<(usize, String)> {
-    let stages = page.stages().iter().enumerate();
-    let mut current = stages.filter(|(_, stage)| stage.state == StageState::Current);
-    current.next().map(|(index, stage)| (index + 1, stage.name.as_str().to_owned()))
-}
-
-/// "40 % (40 of 100 rows), 20/s, about 3 s left", as far as that is known.
-fn progress(page: &Projection) -> String {
-    let bar = page.bar();
-    let seconds = page.count_seconds();
-    let mut parts = Vec::new();
-    let percent = page.overall_percent().map(|percent| format!("{} %", percent as u64));
-    let unit = bar.unit().map(|unit| format!(" {}", unit.as_str())).unwrap_or_default();
-    let count = bar.done().map(|done| match bar.total() {
-        Some(total) => format!("{done} of {total}{unit}"),
-        None => format!("{done}{unit}"),
-    });
-    match (percent, count) {
-        (Some(percent), Some(count)) => parts.push(format!("{percent} ({count})")),
-        (Some(text), None) | (None, Some(text)) => parts.push(text),
-        (None, None) => {}
-    }
-    if page.state().is_final() {
-        return parts.concat();
-    }
-    parts.extend(bar.rate(seconds).map(|rate| format!("{rate:.0}/s")).filter(|rate| rate != "0/s"));
-    parts.extend(bar.seconds_left(seconds).map(|left| format!("about {} left", duration(left.ceil()))));
-    parts.join(", ")
+    *told = now;
+    format!("{name}{told}\n")
 }
 
 /// Each key of a result on a line of its own, the values below each other in a terminal.

@@ -22,6 +22,9 @@ use crate::config::Settings;
 
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
+/// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
+#[cfg(target_os = "linux")]
+const UNREAD: Duration = Duration::from_secs(120);
 /// How long answers that are under way may take when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -85,6 +88,9 @@ pub(super) async fn serve(
             () = signals.stop() => break,
         };
         let _ = stream.set_nodelay(true);
+        // The kernel's work: a timer in each connection would cost memory for each stream.
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
         let site = site.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             request

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use liveops::access::{Grant, Keys};
-use liveops::store::{Accounts as _, Sqlite, Store as _};
+use liveops::store::{Accounts as _, Store as _};
 use liveops::{Channel, OperationId};
 
 use super::Failure;
@@ -11,10 +11,7 @@ use crate::config::{Settings, stored_secret};
 pub(super) async fn token(id: &str, user: &str, settings: &Settings) -> Result<(), Failure> {
     let id: OperationId = id.parse()?;
     let database = &settings.database;
-    if !database.exists() {
-        return Err(format!("database: there is no file {}", database.display()).into());
-    }
-    let store = Sqlite::open(database)?;
+    let store = super::watch::open(database)?;
     let owner = store.user_by_name(user).await?.ok_or_else(|| format!("there is no user {user:?}"))?;
     let owned = store.record(id).await?.is_some_and(|record| record.owner == owner.id);
     if !owned {

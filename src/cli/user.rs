@@ -96,10 +96,7 @@ pub(super) async fn run(database: &Path, command: UserCommand) -> Result<(), Fai
 
 /// A database that is there: only `add` makes one.
 fn existing(database: &Path) -> Result<Sqlite, Failure> {
-    if database.exists() {
-        return Ok(Sqlite::open(database)?);
-    }
-    Err(format!("database: there is no file {}", database.display()).into())
+    super::watch::open_and_update(database)
 }
 
 fn known(found: bool, name: &str) -> Result<(), Failure> {

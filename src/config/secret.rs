@@ -41,6 +41,9 @@ pub(crate) fn stored_or_new_secret(database: &Path) -> Result<SecretKey, SecretF
 
 /// A path beside the database: its name with `suffix`.
 pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    // Whichever way processes go to a database, they mean the same files.
+    let real = database.canonicalize();
+    let database = real.as_deref().unwrap_or(database);
     let mut name = database.file_name().unwrap_or_default().to_owned();
     name.push(suffix);
     database.with_file_name(name)
@@ -73,9 +76,9 @@ fn read(path: &Path) -> std::io::Result<String> {
 
 fn make(path: &Path) -> std::io::Result<String> {
     // Written whole under another name first: nobody reads half a key.
-    let unfinished = beside(path, &format!(".{}", std::process::id()));
+    let unfinished = beside(path, &format!(".{}", random_text()));
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&unfinished)?;

@@ -105,6 +105,8 @@ impl Setting {
             .help(self.help)
             .help_heading("Settings, also as LIVEOPS_<NAME> or in the file")
             .allow_negative_numbers(true)
+            // Keys in base64url may begin with one, and an error would show the letter after it.
+            .allow_hyphen_values(self.shape.is_secret())
             .action(if self.shape.is_list() { ArgAction::Append } else { ArgAction::Set })
     }
 }

@@ -141,3 +141,17 @@ fn a_secret_in_a_file_that_others_can_read_is_noticed() {
     assert!(!exposed(&secret, 0o600, &[]));
     assert!(!exposed("workers = 3", 0o644, &[("LIVEOPS_SECRET_KEY", KEY)]));
 }
+
+#[test]
+fn a_password_in_a_url_is_not_shown() {
+    for (variable, value) in [
+        ("LIVEOPS_DATABASE", "postgres://u:hunter2@h/db"),
+        ("LIVEOPS_DATABASE", "postgres://u:hunter2/@h/db"),
+        ("LIVEOPS_BUS", "redis://:hunter2@h"),
+        ("LIVEOPS_PUBLIC_URL", "https://u:hunter2@h"),
+        ("LIVEOPS_METRICS_LISTEN", "http://u:hunter2@h"),
+    ] {
+        let error = read(&[], &[(variable, value)], "").expect_err("it cannot be used");
+        assert!(!error.contains("hunter2") && error.contains("://…@h"), "{error}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What a setting's value may be.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -43,6 +44,19 @@ impl Values {
     }
 }
 
+/// A URL without the user and password that stand in it (RFC 3986 section 3.2.1); any other text as it is.
+fn without_password(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.into() };
+    let authority = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);
+    // A password may hold what ends an authority, so the last `@` counts wherever it is.
+    match rest.rfind('@') {
+        Some(at) if authority.contains('@') || rest[..at].contains(':') => {
+            format!("{scheme}://…{}", &rest[at..]).into()
+        }
+        _ => text.into(),
+    }
+}
+
 /// Whether others than a file's owner can read it.
 #[cfg(unix)]
 fn is_readable_by_others(path: &Path) -> bool {
@@ -62,7 +76,7 @@ fn shown(name: &str, value: &toml::Value) -> String {
         return "what is given".to_owned();
     }
     let text = match value {
-        toml::Value::String(text) => format!("{text:?}"),
+        toml::Value::String(text) => format!("{:?}", without_password(text)),
         toml::Value::Array(items) => {
             let items: Vec<_> = items.iter().map(|item| shown(name, item)).collect();
             format!("[{}]", items.join(", "))

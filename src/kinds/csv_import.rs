@@ -173,6 +173,15 @@ impl CsvImport {
         };
         file.seek(SeekFrom::Start(from))?;
         let columns = header(Rows::new(&file).next()?)?;
+        if let [only] = columns.as_slice()
+            && let Some(separator) = [";", "\t"].into_iter().find(|separator| only.contains(separator))
+        {
+            let name = if separator == ";" { "semicolons" } else { "tabs" };
+            p.log_at(
+                Level::Warning,
+                format!("There is one column, since {name} do not separate columns here: commas do."),
+            );
+        }
         p.check_cancelled()?;
         Ok(Checked { file, from, columns })
     }

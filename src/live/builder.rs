@@ -168,11 +168,14 @@ impl LiveOpsBuilder {
     pub async fn start(self) -> Result<LiveOps, StartError> {
         let store = self.store.ok_or(StartError::NoStore)?;
         let secret = self.secret.ok_or(StartError::NoSecret)?;
+        let folder = self.uploads.unwrap_or_else(|| PathBuf::from("uploads"));
+        let uploads = Uploads::new(folder, store.identity());
         let mut registry = Registry::default();
         for kind in self.kinds {
-            registry.add(kind)?;
+            let uploads = uploads.clone();
+            registry.add(kind.prepared(move |input| uploads.bring_home(input)))?;
         }
-        let mut renderer = Renderer::new(Addresses::new(&self.mount));
+        let mut renderer = Renderer::new(Addresses::new(&self.mount)).with_kinds(&registry);
         if let Some(folder) = &self.templates {
             renderer = renderer.with_templates(folder)?;
         }
@@ -209,7 +212,7 @@ impl LiveOpsBuilder {
             retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,
-            uploads: Uploads::new(self.uploads.unwrap_or_else(|| PathBuf::from("uploads")), store.identity()),
+            uploads,
             store,
             hub,
             runner,

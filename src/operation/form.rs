@@ -81,7 +81,7 @@ impl Field {
 }
 
 /// A file that came with a form and lies on this machine's disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     /// Where it lies, under a random name.
     pub path: PathBuf,

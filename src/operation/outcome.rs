@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{NewOperation, Operation, OperationId, State};
-use crate::progress::Text;
+use super::{NewOperation, Operation, OperationId, State, TITLE};
+use crate::progress::{Text, shortened};
 
 /// What [`Operation::run`] returns.
 pub type Result = std::result::Result<Outcome, Error>;
@@ -119,7 +119,7 @@ impl Next {
             id,
             kind: self.kind.to_owned(),
             owner,
-            title: self.title,
+            title: shortened(&self.title, TITLE).into_owned(),
             input: self.input,
             previous: Some(previous),
             submission: None,

@@ -148,6 +148,9 @@ pub struct NewOperation {
     pub claimed: bool,
 }
 
+/// Longest title, in characters: it stands in lists.
+pub(crate) const TITLE: usize = 200;
+
 /// The durable row of one operation.
 #[derive(Debug, Clone)]
 pub struct Record {

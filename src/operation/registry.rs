@@ -58,6 +58,21 @@ impl Kind {
         (self.label)(input)
     }
 
+    /// Whether a form can start it: one that has no fields sends nothing, which has to be an input.
+    pub fn has_form(&self) -> bool {
+        !self.fields.is_empty() || self.label(&Value::Object(serde_json::Map::new())).is_ok()
+    }
+
+    /// Lets `prepare` look at each input before it is run.
+    pub(crate) fn prepared(mut self, prepare: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        let run = Arc::clone(&self.run);
+        self.run = Arc::new(move |mut input, progress| {
+            prepare(&mut input);
+            run(input, progress)
+        });
+        self
+    }
+
     /// Makes the future that does the work. It is to be driven on the thread that called this.
     pub(crate) fn run(&self, input: Value, progress: Progress) -> RunFuture {
         (self.run)(input, progress)

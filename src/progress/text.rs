@@ -56,6 +56,14 @@ impl fmt::Display for Text {
     }
 }
 
+/// A text of `most` characters at most, cut visibly.
+pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 fn clean(text: &str) -> Cow<'_, str> {
     let control = |c: char| c.is_control() && c != '\t';
     if text.contains(control) { Cow::Owned(text.replace(control, "\u{FFFD}")) } else { Cow::Borrowed(text) }

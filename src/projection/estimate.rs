@@ -85,13 +85,12 @@ impl Bar {
         let done = self.done.filter(|done| *done > 0)? as f64;
         (seconds >= RATE_AFTER).then_some(done / seconds)
     }
+}
 
-    /// The seconds that are left at the present speed, after `seconds` of work; none while that
-    /// is too early to say.
-    pub fn seconds_left(&self, seconds: f64) -> Option<f64> {
-        let fraction = self.fraction().filter(|fraction| *fraction > 0.02 && *fraction < 1.0)?;
-        (seconds >= LEFT_AFTER).then_some(seconds * (1.0 - fraction) / fraction)
-    }
+/// The seconds that are left where `fraction` took `seconds`; none while that is too early to say.
+pub(super) fn seconds_left(fraction: f64, seconds: f64) -> Option<f64> {
+    let says_something = seconds >= LEFT_AFTER && fraction > 0.02 && fraction < 1.0;
+    says_something.then(|| seconds * (1.0 - fraction) / fraction)
 }
 
 #[cfg(test)]
@@ -102,9 +101,13 @@ mod tests {
     fn the_estimate_waits_until_it_means_something() {
         let mut bar = Bar::new(Timestamp::UNIX_EPOCH);
         bar.count(None, None, Some(100), Timestamp::UNIX_EPOCH);
-        assert_eq!((bar.rate(9.0), bar.seconds_left(9.0)), (None, None));
+        assert_eq!(bar.rate(9.0), None);
         bar.set_done(50);
-        assert_eq!((bar.rate(0.5), bar.seconds_left(2.0)), (None, None));
-        assert_eq!((bar.rate(10.0), bar.seconds_left(10.0)), (Some(5.0), Some(10.0)));
+        assert_eq!((bar.rate(0.5), bar.rate(10.0)), (None, Some(5.0)));
+        assert_eq!(
+            (seconds_left(0.0, 9.0), seconds_left(0.5, 2.0), seconds_left(1.0, 9.0)),
+            (None, None, None)
+        );
+        assert_eq!(seconds_left(0.5, 10.0), Some(10.0));
     }
 }

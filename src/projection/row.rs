@@ -5,9 +5,12 @@ use serde_json::{Number, Value};
 
 use super::Projection;
 use crate::operation::{OperationId, Record, State};
+use crate::progress::shortened;
 
 /// So many entries of a result are looked at for figures.
 const FIGURES: usize = 2;
+/// Longest summary, in characters; the operation's page has the whole.
+const SUMMARY: usize = 300;
 
 /// What the list shows of an operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +59,7 @@ impl Row {
             took_seconds: None,
         };
         if let Some(ending) = &record.ending {
-            row.summary = ending.message.as_ref().map(|message| message.as_str().to_owned());
+            row.summary = ending.message.as_ref().map(|message| summary(message.as_str()));
             row.figures = figures(ending.result.as_ref());
         }
         if record.state.is_final() {
@@ -83,14 +86,18 @@ impl Row {
         self.state = projection.state();
         self.before = projection.before();
         let ending = projection.ending();
-        let summary = match ending {
+        let said = match ending {
             Some(ending) => ending.message.as_ref(),
             None => Some(&projection.status().text),
         };
-        self.summary = summary.map(|text| text.as_str().to_owned()).filter(|text| !text.is_empty());
+        self.summary = said.map(|text| summary(text.as_str())).filter(|text| !text.is_empty());
         self.figures = figures(ending.and_then(|ending| ending.result.as_ref()));
         self.percent = projection.overall_percent().filter(|_| !self.state.is_final()).map(whole);
     }
+}
+
+fn summary(text: &str) -> String {
+    shortened(text, SUMMARY).into_owned()
 }
 
 fn figures(result: Option<&Value>) -> Vec<(String, Number)> {

@@ -59,6 +59,16 @@ impl Stages {
         self.list.iter()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The name of the one under way.
+    pub fn current_name(&self) -> Option<&Text> {
+        self.current().map(|index| &self.list[index].name)
+    }
+
     pub(super) fn announce(&mut self, specs: Vec<StageSpec>) {
         let specs = specs.into_iter().take(MOST);
         self.list = specs.map(|spec| Stage::todo(spec.name, spec.weight)).collect();

@@ -38,6 +38,11 @@ fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(html)
 }
 
+/// A value as JSON, to be read and not to be run: it is escaped as any text.
+pub(super) fn json_text(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// 12400 as "12,400"; what is no number stays.
 pub(super) fn grouped(value: &Value) -> Value {
     if value.kind() != ValueKind::Number {

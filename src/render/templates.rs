@@ -76,6 +76,7 @@ pub(super) fn embedded() -> Environment<'static> {
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
     templates.set_formatter(filters::escape_visibly);
     templates.add_filter("grouped", filters::grouped);
+    templates.add_filter("json_text", |value: Value| filters::json_text(&value));
     templates.add_filter("duration", filters::duration);
     templates.add_filter("when", filters::when);
     templates.add_function("live_operation", live_operation);

@@ -131,6 +131,11 @@ impl Run {
         true
     }
 
+    /// Whether it is over: its ending is being committed, if it isn't yet.
+    pub(super) fn is_closed(&self) -> bool {
+        self.buffer.lock().sealed
+    }
+
     /// The lines that are not stored yet, and the page that goes with them: what is committed
     /// together names the same lines.
     pub(super) fn take_unsaved(&self) -> (Vec<Line>, Projection) {

@@ -12,8 +12,10 @@ mod rows;
 mod worker;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rusqlite::Connection;
 
 use super::StoreResult;
 use readers::Readers;
@@ -48,7 +50,21 @@ impl Sqlite {
     /// otherwise what SQLite says of a file that cannot be opened, is no database or is corrupt.
     /// Nothing in the file was changed then.
     pub fn open(path: impl AsRef<Path>) -> StoreResult<Self> {
-        let (path, connection) = open::open(path.as_ref())?;
+        Self::start(open::open(path.as_ref(), open::Tables::Made)?)
+    }
+
+    /// Opens a file that has the tables of this program's version, and makes neither the file nor tables.
+    /// For a command that looks at what others set up.
+    ///
+    /// # Errors
+    /// [`StoreError::NoTables`](super::StoreError::NoTables) and
+    /// [`StoreError::Older`](super::StoreError::Older) when the tables are missing or of an older program,
+    /// otherwise as for [`open`](Self::open).
+    pub fn open_existing(path: impl AsRef<Path>) -> StoreResult<Self> {
+        Self::start(open::open(path.as_ref(), open::Tables::AreThere)?)
+    }
+
+    fn start((path, connection): (PathBuf, Connection)) -> StoreResult<Self> {
         let identity = open::identity(&connection)?;
         let worker = Arc::new(Worker::new(&path));
         let writer = Writer::start(connection)?;

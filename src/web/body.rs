@@ -1,26 +1,26 @@
 //! Reading the body of a form: token first, files to the disk, nothing larger than allowed.
 
 mod limited;
+mod pieces;
 mod text;
 mod urlencoded;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::pin::Pin;
-use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
-use tokio_stream::{Stream, StreamExt as _};
+use axum::response::Response;
+use tokio_stream::StreamExt as _;
 
 use super::error::Refusal;
-use super::{App, csrf};
+use super::{App, csrf, identify};
 use crate::access::Viewer;
 use crate::live::{Receiving, Uploads};
-use crate::operation::{Field, FieldKind, Submitted};
-use limited::{Parts, TOKEN_ROOM};
+use crate::operation::{Field, FieldKind, Submitted, Upload};
+use limited::{FormParts, TOKEN_ROOM};
+use pieces::{BodyError, Pieces, file_name, pieces, read_on};
 use text::FieldText;
 use urlencoded::Pairs;
 
@@ -30,16 +30,6 @@ const MOST_COMMAND: u64 = 1024 * 1024;
 const OWN: [&str; 5] = [csrf::FIELD, super::commands::SUBMISSION, "username", "password", "next"];
 /// Most parts of a form.
 const MOST_PARTS: usize = 200;
-/// A sender of a body that is too large who pauses for so long gets the answer then.
-const PAUSE: Duration = Duration::from_secs(1);
-/// So much of a body that is too large is read on, so that its sender hears the answer.
-const READ_ON: usize = 1024 * 1024;
-
-/// A sender who sends nothing for so long is not waited for: its connection would be kept for ever.
-const SILENCE: Duration = Duration::from_secs(30);
-
-/// A body as it comes.
-type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
 /// What was submitted by somebody whose token was right.
 #[derive(Default)]
@@ -70,18 +60,25 @@ pub(super) struct Reading<'a> {
     pub(super) limit: u64,
 }
 
-/// Reads a command's form, which holds nothing but the token.
-pub(super) async fn read_command(app: &App, viewer: &Viewer, request: Request) -> Result<(), Refusal> {
+/// Reads a command's form, which holds nothing but the token; then who the viewer is, or the answer to somebody who may not give it
+/// any more.
+pub(super) async fn read_command(
+    app: &App,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Result<Viewer, Response>, Refusal> {
     app.csrf.check_source(request.headers())?;
-    let genuine = |token: &str| app.csrf.is_of(token, viewer);
+    let genuine = |token: &str| app.csrf.is_of(token, &viewer);
     let reading =
         Reading { genuine: &genuine, fields: &[], uploads: app.live.uploads(), limit: MOST_COMMAND };
-    reading.read(request).await.map(|_| ())
+    let (parts, _) = reading.read(request).await?;
+    identify::again(app, &parts, viewer).await
 }
 
 impl Reading<'_> {
-    /// Reads the body. The token is looked at before anything else of it counts.
-    pub(super) async fn read(&self, request: Request) -> Result<Posted, Refusal> {
+    /// Reads the body, and gives the request's head back with it. The token is looked at before anything else of the body
+    /// counts.
+    pub(super) async fn read(&self, request: Request) -> Result<(Parts, Posted), Refusal> {
         let (parts, body) = request.into_parts();
         let mut pieces = pieces(body);
         let posted = self.read_pieces(&parts.headers, &mut pieces).await;
@@ -90,7 +87,7 @@ impl Reading<'_> {
         if posted.is_ok() {
             tracing::debug!("a form was read");
         }
-        posted
+        Ok((parts, posted?))
     }
 
     async fn read_pieces(&self, headers: &HeaderMap, pieces: &mut Pieces) -> Result<Posted, Refusal> {
@@ -150,7 +147,7 @@ impl Reading<'_> {
         };
         let (mut seen, end) = (0, self.limit.max(TOKEN_ROOM));
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| refuse(&error))?;
+            let piece = piece.map_err(|error| self.refuse(&error))?;
             let within = usize::try_from(end - seen).unwrap_or(usize::MAX).min(piece.len());
             pairs.feed(&piece[..within], |name, text| take(name, text, trusted))?;
             seen += within as u64;
@@ -171,48 +168,52 @@ impl Reading<'_> {
         media_type: &str,
         pieces: &mut Pieces,
     ) -> Result<Posted, Refusal> {
-        let mut parts = Parts::new(pieces, media_type, self.limit)?;
+        let mut parts = FormParts::new(pieces, media_type, self.limit)?;
         let posted = self.read_parts(trusted, announced_too_much, &mut parts).await;
-        // The parser calls it incomplete.
-        if parts.is_too_large() { Err(self.too_large()) } else { posted }
+        match posted {
+            Err(Refusal::ForeignForm) => posted,
+            // The parser calls it incomplete.
+            _ if parts.is_too_large() => Err(self.too_large()),
+            _ => posted,
+        }
     }
 
     async fn read_parts(
         &self,
         trusted: &mut bool,
         announced_too_much: bool,
-        parts: &mut Parts<'_>,
+        parts: &mut FormParts<'_>,
     ) -> Result<Posted, Refusal> {
         let mut posted = Posted::default();
         for _ in 0..MOST_PARTS {
             if *trusted && announced_too_much {
                 return Err(self.too_large());
             }
-            let part = parts.next().await.map_err(|error| broken(&error))?;
+            let part = parts.next().await.map_err(|error| self.broken(&error))?;
             let Some(mut part) = part else { return Ok(posted) };
-            let named = part.headers().get(header::CONTENT_DISPOSITION);
-            if named.is_some_and(|named| std::str::from_utf8(named.as_bytes()).is_err()) {
-                return Err(Refusal::Malformed("the name of a field or a file is not UTF-8".to_owned()));
-            }
             let name = part.name().unwrap_or("").to_owned();
             let is_file = self
                 .fields
                 .iter()
                 .any(|field| field.name == name && matches!(field.kind, FieldKind::File { .. }));
-            if is_file && *trusted && part.file_name().is_some() {
-                self.receive(&name, &mut part, &mut posted).await?;
+            let file_name = file_name(&part);
+            if let Some(file_name) = file_name.as_deref().filter(|_| is_file && *trusted) {
+                self.receive(&name, file_name, &mut part, &mut posted).await?;
                 continue;
             }
             // What comes before the token is not stored, nor is a file where none belongs.
-            let stored = (*trusted && part.file_name().is_none()) || name == csrf::FIELD;
+            let stored = (*trusted && file_name.is_none()) || name == csrf::FIELD;
             let mut text = FieldText::default();
-            while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
+            while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
                 if stored {
                     text.push(&chunk);
                 }
             }
             if stored {
                 self.take(name, text, trusted, &mut posted)?;
+            } else if *trusted && file_name.is_some() && self.fields.iter().any(|field| field.name == name) {
+                // The field says so beside itself.
+                posted.values.entry(name).or_insert(Submitted::File(Upload::default()));
             }
         }
         Err(Refusal::Malformed(format!("it has more than {MOST_PARTS} parts")))
@@ -248,6 +249,7 @@ impl Reading<'_> {
     async fn receive(
         &self,
         name: &str,
+        file_name: &str,
         part: &mut multer::Field<'_>,
         posted: &mut Posted,
     ) -> Result<(), Refusal> {
@@ -255,11 +257,10 @@ impl Reading<'_> {
             tracing::error!(%error, "an upload could not be stored");
             Refusal::Unavailable
         };
-        let file_name = part.file_name().unwrap_or("").to_owned();
         let mut receiving: Option<Receiving> = None;
-        while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
+        while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
             if receiving.is_none() && !chunk.is_empty() {
-                receiving = Some(self.uploads.receive(&file_name).await.map_err(failed)?);
+                receiving = Some(self.uploads.receive(file_name).await.map_err(failed)?);
             }
             if let Some(receiving) = &mut receiving {
                 receiving.write(&chunk).await.map_err(failed)?;
@@ -267,7 +268,7 @@ impl Reading<'_> {
         }
         // Browsers send an empty part without a name for a field in which no file was chosen.
         if receiving.is_none() && !file_name.is_empty() {
-            receiving = Some(self.uploads.receive(&file_name).await.map_err(failed)?);
+            receiving = Some(self.uploads.receive(file_name).await.map_err(failed)?);
         }
         if let Some(mut receiving) = receiving {
             let upload = receiving.complete().await.map_err(failed)?;
@@ -280,6 +281,25 @@ impl Reading<'_> {
         Ok(())
     }
 
+    fn broken(&self, error: &multer::Error) -> Refusal {
+        match error {
+            multer::Error::StreamReadFailed(source) => {
+                self.refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
+            }
+            multer::Error::ReadHeaderFailed(_) => Refusal::Malformed(
+                "the name of a file or a field has control characters in it, so rename the file".to_owned(),
+            ),
+            other => Refusal::Malformed(other.to_string()),
+        }
+    }
+
+    fn refuse(&self, error: &BodyError) -> Refusal {
+        match error {
+            BodyError::Slow => Refusal::TooSlow,
+            BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
+        }
+    }
+
     fn too_large(&self) -> Refusal {
         let bytes = self.limit;
         Refusal::TooLarge(if bytes >= 1024 * 1024 {
@@ -290,51 +310,13 @@ impl Reading<'_> {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum BodyError {
-    #[error("it was cut off")]
-    CutOff,
-    #[error("nothing came for {} s", SILENCE.as_secs())]
-    Silence,
-    #[error("the head of a part is too long")]
-    Head,
-}
-
-fn broken(error: &multer::Error) -> Refusal {
-    match error {
-        multer::Error::StreamReadFailed(source) => {
-            refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
-        }
-        other => Refusal::Malformed(other.to_string()),
-    }
-}
-
-fn refuse(error: &BodyError) -> Refusal {
-    match error {
-        BodyError::Silence => Refusal::TooSlow,
-        BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
-    }
-}
-
-fn pieces(body: Body) -> Pieces {
-    Box::pin(body.into_data_stream().timeout(SILENCE).map(|piece| match piece {
-        Ok(piece) => piece.map_err(|_| BodyError::CutOff),
-        Err(_) => Err(BodyError::Silence),
-    }))
-}
-
-async fn read_on(pieces: &mut Pieces) {
-    let mut read = 0;
-    while read < READ_ON {
-        match tokio::time::timeout(PAUSE, pieces.next()).await {
-            Ok(Some(Ok(chunk))) => read += chunk.len(),
-            _ => return,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use bytes::Bytes;
+
     use super::*;
 
     /// With the clock of the runtime stopped, so that nobody waits.
@@ -346,6 +328,14 @@ mod tests {
             let silent = tokio_stream::pending::<Result<Bytes, std::io::Error>>();
             let request = Request::builder().header(header::CONTENT_TYPE, media_type);
             let request = request.body(Body::from_stream(silent)).expect("a request");
+            assert_eq!(reading.read(request).await.err(), Some(Refusal::TooSlow), "{media_type}");
+            // One byte now and then is hardly more.
+            let drops = tokio_stream::iter(0..10_000).then(|_| async {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                Ok::<_, std::io::Error>(Bytes::from_static(b"x"))
+            });
+            let request = Request::builder().header(header::CONTENT_TYPE, media_type);
+            let request = request.body(Body::from_stream(drops)).expect("a request");
             assert_eq!(reading.read(request).await.err(), Some(Refusal::TooSlow), "{media_type}");
         }
     }

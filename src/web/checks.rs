@@ -11,6 +11,8 @@ use crate::access::{Password, PasswordVerifier};
 
 /// Most passwords that are checked at once.
 const AT_ONCE: usize = 2;
+/// Most that wait for that: more than these would wait for seconds.
+const WAITING: usize = 200;
 
 /// One password to be checked.
 struct Check {
@@ -21,11 +23,11 @@ struct Check {
 
 /// Who checks. The threads end when this is dropped.
 #[derive(Clone)]
-pub(super) struct PasswordChecks(mpsc::Sender<Check>);
+pub(super) struct PasswordChecks(mpsc::SyncSender<Check>);
 
 impl PasswordChecks {
     pub(super) fn start() -> Self {
-        let (checks, queue) = mpsc::channel();
+        let (checks, queue) = mpsc::sync_channel(WAITING);
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..AT_ONCE {
             let queue = Arc::clone(&queue);
@@ -40,7 +42,7 @@ impl PasswordChecks {
     /// Whether the password is the one behind the hash.
     pub(super) async fn is_right(&self, password: Password, hash: Option<String>) -> Result<bool, Refusal> {
         let (right, answer) = oneshot::channel();
-        self.0.send(Check { password, hash, right }).map_err(|_| Refusal::Unavailable)?;
+        self.0.try_send(Check { password, hash, right }).map_err(|_| Refusal::Unavailable)?;
         answer.await.map_err(|_| Refusal::Unavailable)
     }
 }

@@ -11,11 +11,11 @@ use serde_json::Value;
 use super::App;
 use super::body::{Reading, read_command};
 use super::error::Refusal;
-use super::identify::is_scripted;
+use super::identify::{self, is_scripted};
 use super::pages::{self, FormPage};
 use super::segment::Segment;
 use crate::access::Viewer;
-use crate::live::{NotStarted, Receiving, Sent};
+use crate::live::{NotStarted, Receiving, RestartAnswer, Sent};
 use crate::operation::{OperationId, Submission, read_form};
 
 /// The hidden field of a form whose key makes a second post of it do nothing.
@@ -28,7 +28,7 @@ pub(super) async fn start(
     Segment(kind): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let kind = app.live.kind_for(&viewer, &kind).ok_or(Refusal::NotFound)?;
+    let kind = pages::with_form(&app, &viewer, &kind)?;
     app.csrf.check_source(request.headers())?;
     let reading = Reading {
         genuine: &|token| app.csrf.is_of(token, &viewer),
@@ -36,7 +36,12 @@ pub(super) async fn start(
         uploads: app.live.uploads(),
         limit: app.live.max_upload_bytes(),
     };
-    let mut posted = reading.read(request).await?;
+    let (parts, mut posted) = reading.read(request).await?;
+    let viewer = match identify::again(&app, &parts, viewer.clone()).await? {
+        Ok(viewer) => viewer,
+        Err(answer) => return Ok(answer),
+    };
+    let kind = pages::with_form(&app, &viewer, &kind.name)?;
     let files = std::mem::take(&mut posted.files);
     let form = |errors, general| {
         let page = FormPage { kind, values: Some(&posted), errors, general };
@@ -81,7 +86,10 @@ pub(super) async fn cancel(
     let id = pages::owned(&app, &viewer, &id).await?;
     let (parts, body) = request.into_parts();
     let scripted = is_scripted(&parts);
-    read_command(&app, &viewer, Request::from_parts(parts, body)).await?;
+    let viewer = match read_command(&app, viewer, Request::from_parts(parts, body)).await? {
+        Ok(viewer) => viewer,
+        Err(answer) => return Ok(answer),
+    };
     app.live.cancel(&viewer, id).await?;
     tracing::info!(operation = %id, user = viewer.id, "asked to stop");
     // The script's page learns what became of it from its stream.
@@ -96,14 +104,18 @@ pub(super) async fn restart(
     request: Request,
 ) -> Result<Response, Refusal> {
     let id = pages::owned(&app, &viewer, &id).await?;
-    read_command(&app, &viewer, request).await?;
+    let viewer = match read_command(&app, viewer, request).await? {
+        Ok(viewer) => viewer,
+        Err(answer) => return Ok(answer),
+    };
     match app.live.restart(&viewer, id).await? {
-        Some(true) => {
+        RestartAnswer::Queued => {
             tracing::info!(operation = %id, user = viewer.id, "restarted");
             Ok(to_page(&app, id))
         }
-        Some(false) => Err(Refusal::NotOver),
-        None => Err(Refusal::NotFound),
+        RestartAnswer::NotOver => Err(Refusal::NotOver),
+        RestartAnswer::NoKind => Err(Refusal::KindGone),
+        RestartAnswer::NotFound => Err(Refusal::NotFound),
     }
 }
 

@@ -64,7 +64,8 @@ impl Csrf {
     /// Refuses a request that another site's page made, by what the browser says of it.
     pub(super) fn check_source(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let sites = headers.get_all("sec-fetch-site");
-        if sites.iter().any(|site| matches!(site.as_bytes(), b"same-site" | b"cross-site")) {
+        // "none" is what the user typed or chose; whatever else there is, or will be, is foreign.
+        if sites.iter().any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none")) {
             return Err(Refusal::ForeignForm);
         }
         let mut origins = headers.get_all(header::ORIGIN).iter();
@@ -158,6 +159,8 @@ mod tests {
             &[("host", "h"), ("origin", "http://h"), ("origin", "http://evil")],
             &[("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "Cross-Site")],
+            &[("sec-fetch-site", "cross-site, same-origin")],
             &[("host", "h"), ("origin", "h")],
             &[("host", "h"), ("origin", "http://h/")],
             &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use minijinja::context;
 
 use super::App;
+use super::identify::original;
 use super::layout::layout;
 use super::requests::RequestId;
 use crate::access::Viewer;
@@ -34,7 +35,7 @@ pub(super) enum Refusal {
     Malformed(String),
     #[error("What was sent is larger than the {0} that are taken here. Choose a smaller file.")]
     TooLarge(String),
-    #[error("Nothing more of the form came, so it was not waited for. Send it again.")]
+    #[error("The form came too slowly to be waited for. Send it again.")]
     TooSlow,
     #[error("These pages are for members of the group {0:?}. Ask whoever runs this server to add you to it.")]
     NotMember(String),
@@ -44,8 +45,10 @@ pub(super) enum Refusal {
     TooManyStreams,
     #[error("Forms are taken as application/x-www-form-urlencoded or multipart/form-data only.")]
     WrongType,
-    #[error("This operation is not over, or cannot be run again. Look at its page.")]
+    #[error("This operation waits or runs already, so there is nothing to run again.")]
     NotOver,
+    #[error("This server does not have this kind of operation any more, so it cannot be run again here.")]
+    KindGone,
     #[error(
         "The server cannot store anything or look anything up right now. Nothing was done. Try again in a minute."
     )]
@@ -70,7 +73,8 @@ impl Refusal {
             Self::TooManyTries(_) => "Too many tries",
             Self::TooManyStreams => "Too many pages",
             Self::WrongType => "This is not a form",
-            Self::NotOver => "This cannot be run again now",
+            Self::NotOver => "It is not over yet",
+            Self::KindGone => "This cannot be run again",
             Self::Unavailable => "Not now",
             Self::Internal => "Something went wrong",
         }
@@ -87,7 +91,7 @@ impl Refusal {
             Self::NotMember(_) => StatusCode::FORBIDDEN,
             Self::TooManyTries(_) | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NotOver => StatusCode::CONFLICT,
+            Self::NotOver | Self::KindGone => StatusCode::CONFLICT,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -142,8 +146,14 @@ fn minutes(wait: Duration) -> String {
     }
 }
 
-pub(super) async fn not_found() -> Refusal {
-    Refusal::NotFound
+/// There is nothing at this address; who is signed in gets the page that everything else gets.
+pub(super) async fn not_found(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let mut response = Refusal::NotFound.into_response();
+    if let Ok(Some(viewer)) = app.identify.identify(&parts).await {
+        response.extensions_mut().insert(viewer);
+    }
+    response
 }
 
 /// The answer where a handler panicked, which is a fault of ours.
@@ -157,6 +167,8 @@ pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
 pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let head = request.method() == Method::HEAD;
     let id = request.extensions().get::<RequestId>().cloned();
+    let restarted = original(request.extensions(), request.uri()).path().strip_suffix("/restart");
+    let restarted = restarted.map(str::to_owned);
     let response = next.run(request).await;
     let status = response.status();
     let refusal = response.extensions().get::<Refusal>();
@@ -169,20 +181,23 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
         None => return response,
     };
     let outside = matches!(refusal, Some(Refusal::NotMember(_)));
+    let viewer = response.extensions().get::<Viewer>().cloned();
+    let list = app.live.renderer().addresses().operations();
     let onward = match refusal {
         // They may look at nothing else either.
         Some(Refusal::NotMember(_)) => None,
         // It leads to the sign-in page where nobody is signed in.
-        Some(Refusal::DeadLink | Refusal::TooManyTries(_)) => Some("Sign in"),
-        _ => Some("Your operations"),
+        Some(Refusal::DeadLink | Refusal::TooManyTries(_)) => Some((list, "Sign in")),
+        Some(Refusal::NotOver | Refusal::KindGone) => {
+            Some((restarted.unwrap_or(list), "Back to the operation"))
+        }
+        _ => Some((list, "Your operations")),
     };
-    let viewer = response.extensions().get::<Viewer>().cloned();
-    let at = app.live.renderer().addresses();
     let page = app.live.renderer().error_page(context! {
         status => status.as_u16(),
         title => title,
         message => message,
-        links => onward.map(|label| [context! { url => at.operations(), label }]),
+        links => onward.map(|(url, label)| [context! { url, label }]),
         outside => outside,
         reference => id.filter(|_| status.is_server_error()).map(|id| id.0),
         ..layout(&app, viewer.as_ref(), "")

@@ -1,11 +1,12 @@
 //! Who asks: the host's sessions behind one trait.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use axum::extract::{Request, State};
+use axum::extract::{OriginalUri, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{Extensions, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -39,7 +40,7 @@ pub trait Identify: Send + Sync + 'static {
 /// get 401 instead.
 pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let asked = Asked { endings: app.live.stream_endings() };
+    let asked = Asked { at: Instant::now(), endings: app.live.stream_endings() };
     let viewer = match identify(&app, &parts).await {
         Ok(viewer) => viewer,
         Err(refusal) => return refusal.into_response(),
@@ -54,10 +55,33 @@ pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request
     response
 }
 
+/// What is known of a session is as good as asked anew for so long; streams are ended within it too.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The moment at which it was asked who the viewer is.
 #[derive(Clone, Copy)]
 struct Asked {
+    at: Instant,
     endings: u64,
+}
+
+/// Who the viewer of a request is now that its body was read, which may have taken long: a command of somebody who was signed out,
+/// removed or put out of the group meanwhile is not carried out. `Err` holds the answer to those.
+pub(super) async fn again(
+    app: &App,
+    parts: &Parts,
+    viewer: Viewer,
+) -> Result<Result<Viewer, Response>, Refusal> {
+    let asked = parts.extensions.get::<Asked>();
+    if asked.is_some_and(|asked| asked.at.elapsed() < FRESH && asked.endings == app.live.stream_endings()) {
+        return Ok(Ok(viewer));
+    }
+    let group = app.required_group.as_deref();
+    Ok(match identify(app, parts).await?.filter(|now| now.id == viewer.id && now.session == viewer.session) {
+        None => Err(signed_out(app, parts)),
+        Some(now) if now.passes(group) => Ok(now),
+        Some(_) => Err(Refusal::NotMember(group.unwrap_or_default().to_owned()).into_response()),
+    })
 }
 
 async fn identify(app: &App, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
@@ -89,12 +113,18 @@ pub(super) async fn require_group(State(app): State<Arc<App>>, request: Request,
     }
 }
 
+/// The address of a request as it came: a host's router takes what it is nested under away.
+pub(super) fn original<'a>(extensions: &'a Extensions, uri: &'a Uri) -> &'a Uri {
+    extensions.get::<OriginalUri>().map_or(uri, |OriginalUri(uri)| uri)
+}
+
 pub(super) fn signed_out(app: &App, parts: &Parts) -> Response {
-    let path = parts.uri.path();
+    let uri = original(&parts.extensions, &parts.uri);
+    let path = uri.path();
     if !is_scripted(parts) && !is_stream(app, path) {
         // Whoever posted a command comes back to its page, since the command cannot be repeated.
         let page = match parts.method {
-            Method::GET | Method::HEAD => parts.uri.path_and_query().map_or(path, |whole| whole.as_str()),
+            Method::GET | Method::HEAD => uri.path_and_query().map_or(path, |whole| whole.as_str()),
             _ => path.strip_suffix("/cancel").or_else(|| path.strip_suffix("/restart")).unwrap_or(path),
         };
         if let Some(address) = app.identify.sign_in(page) {

@@ -118,7 +118,10 @@ pub(super) async fn logout(
     cookies: Cookies,
     request: Request,
 ) -> Result<Response, Refusal> {
-    read_command(&login.app, &viewer, request).await?;
+    let viewer = match read_command(&login.app, viewer, request).await? {
+        Ok(viewer) => viewer,
+        Err(answer) => return Ok(answer),
+    };
     // A task of its own: a client that goes away now must not keep its streams.
     let ended = tokio::spawn(
         async move {
@@ -167,7 +170,8 @@ impl Login {
         let genuine =
             |token: &str| visit.as_deref().is_some_and(|visit| self.app.csrf.is_of_visit(token, visit));
         let uploads = self.app.live.uploads();
-        Reading { genuine: &genuine, fields: &[], uploads, limit: LIMIT }.read(request).await
+        let reading = Reading { genuine: &genuine, fields: &[], uploads, limit: LIMIT };
+        Ok(reading.read(request).await?.1)
     }
 }
 

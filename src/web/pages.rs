@@ -31,7 +31,8 @@ pub(super) async fn catalogue(
     Extension(viewer): Extension<Viewer>,
 ) -> Result<Html<String>, Refusal> {
     let renderer = app.live.renderer();
-    let kinds: Vec<_> = app.live.kinds_for(&viewer).map(|kind| about(&app, kind)).collect();
+    let kinds: Vec<_> =
+        app.live.kinds_for(&viewer).filter(|kind| kind.has_form()).map(|kind| about(&app, kind)).collect();
     Ok(Html(renderer.page("catalogue.html", context! { kinds, ..layout(&app, Some(&viewer), "new") })?))
 }
 
@@ -42,6 +43,11 @@ fn about(app: &App, kind: &Kind) -> Value {
         description => &*kind.description,
         url => app.live.renderer().addresses().new_operation(&kind.name),
     }
+}
+
+/// The kind of that name, where the viewer may start it by a form.
+pub(super) fn with_form<'a>(app: &'a App, viewer: &Viewer, name: &str) -> Result<&'a Kind, Refusal> {
+    app.live.kind_for(viewer, name).filter(|kind| kind.has_form()).ok_or(Refusal::NotFound)
 }
 
 /// A kind's form, as it is shown first or again.
@@ -58,7 +64,7 @@ pub(super) async fn form(
     Extension(viewer): Extension<Viewer>,
     Segment(kind): Segment,
 ) -> Result<Html<String>, Refusal> {
-    let kind = app.live.kind_for(&viewer, &kind).ok_or(Refusal::NotFound)?;
+    let kind = with_form(&app, &viewer, &kind)?;
     render_form(&app, &viewer, &FormPage { kind, values: None, errors: &[], general: None })
 }
 
@@ -179,7 +185,7 @@ pub(super) async fn log(
     let body = async_stream::stream! {
         let mut next = 1;
         loop {
-            match live.log(id, attempt, next).await {
+            match live.own_log(&viewer, id, attempt, next).await {
                 Ok(lines) => {
                     let Some(last) = lines.last() else { break };
                     next = last.seq + 1;

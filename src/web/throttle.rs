@@ -11,8 +11,7 @@ use crate::store::Digest;
 /// So many wrong tries, for one account from one address, within so long.
 const TRIES: usize = 10;
 const WINDOW: Duration = Duration::from_secs(600);
-/// So many accounts and addresses are remembered; more of them, and those that were tried longest
-/// ago are forgotten.
+/// So many accounts and addresses are remembered; more of them, and some are forgotten.
 const MOST: usize = 50_000;
 
 /// An account as it is tried from one address. Who tries a name elsewhere is not kept out.
@@ -75,18 +74,22 @@ impl Throttle {
     }
 }
 
-/// Forgets what is too old to count, or else the half that was tried longest ago.
+/// Forgets what is too old to count, or else the half that was tried longest ago of those that are not kept out: who
+/// fills the table with names does not let himself in again. Of those kept out only where there are no others.
 fn make_room(accounts: &mut HashMap<Account, VecDeque<Instant>>, now: Instant) {
     let last = |tries: &VecDeque<Instant>| tries.back().copied();
     accounts.retain(|_, tries| last(tries).is_some_and(|at| now.saturating_duration_since(at) < WINDOW));
     if accounts.len() < MOST {
         return;
     }
-    let mut times: Vec<_> = accounts.values().filter_map(last).collect();
+    let is_open = |tries: &VecDeque<Instant>| tries.len() < TRIES;
+    let any_open = accounts.values().any(is_open);
+    let forgettable = |tries: &VecDeque<Instant>| !any_open || is_open(tries);
+    let mut times: Vec<_> = accounts.values().filter(|tries| forgettable(tries)).filter_map(last).collect();
     let middle = times.len() / 2;
     let (_, median, _) = times.select_nth_unstable(middle);
     let median = *median;
-    accounts.retain(|_, tries| last(tries).is_some_and(|at| at > median));
+    accounts.retain(|_, tries| !forgettable(tries) || last(tries).is_some_and(|at| at > median));
 }
 
 #[cfg(test)]
@@ -141,5 +144,34 @@ mod tests {
         assert!(throttle.0.lock().len() <= MOST);
         let tried = throttle.0.lock().get(&ada).map_or(0, VecDeque::len);
         assert_eq!(tried, 10, "what is tried again and again is not forgotten");
+    }
+
+    #[test]
+    fn who_is_kept_out_does_not_get_in_by_filling_the_table() {
+        let throttle = Throttle::default();
+        let now = Instant::now();
+        let boss = account("boss", "10.0.0.9");
+        for _ in 0..10 {
+            throttle.count(boss, now).expect("not yet");
+        }
+        for n in 0..MOST * 3 {
+            let now = now + Duration::from_micros(n as u64);
+            throttle.count(account(&n.to_string(), "10.0.0.9"), now).expect("each is new");
+        }
+        assert!(throttle.count(boss, now + Duration::from_secs(60)).is_err());
+        assert!(throttle.0.lock().len() <= MOST);
+    }
+
+    #[test]
+    fn a_table_of_those_kept_out_is_bounded_too() {
+        let throttle = Throttle::default();
+        let now = Instant::now();
+        for n in 0..MOST + 10 {
+            for _ in 0..TRIES {
+                let now = now + Duration::from_micros(n as u64);
+                throttle.count(account(&n.to_string(), "10.0.0.9"), now).expect("each is new");
+            }
+        }
+        assert!(throttle.0.lock().len() <= MOST);
     }
 }

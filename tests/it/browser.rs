@@ -2,6 +2,8 @@
 
 mod list;
 
+use serde_json::json;
+
 use crate::harness::{Chromium, Server};
 use crate::start::csv;
 
@@ -179,4 +181,30 @@ async fn an_expired_token_is_renewed_from_the_page() {
     browser.wait_for(".liveop[data-liveop-state=\"interrupted\"]").await;
     assert_eq!(browser.text("return window.stillHere").await, "since the start");
     drop(server);
+}
+
+#[tokio::test]
+async fn a_log_is_followed_after_the_window_became_narrow() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let message = "a line that is long enough to need two of them in a narrow window";
+    let fields = [("steps", "100000"), ("delay_ms", "20"), ("log_every", "1"), ("message", message)];
+    let id = simulate(&browser, &fields).await;
+    let lines = format!("document.getElementById('op-{id}-log-lines')");
+    browser.wait_until(&format!("{lines}.childElementCount > 40")).await;
+    let narrow = json!({ "width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+    browser.cdp("Emulation.setDeviceMetricsOverride", &narrow).await;
+    browser.wait_until("document.documentElement.clientWidth <= 320").await;
+    let seen = browser.run(&format!("return {lines}.lastElementChild.id")).await;
+    browser.wait_until(&format!("{lines}.lastElementChild.id !== {seen}")).await;
+    browser
+        .wait_until(&format!("{lines}.scrollHeight - {lines}.scrollTop - {lines}.clientHeight < 12"))
+        .await;
+    // Who scrolls up stays there.
+    browser.run(&format!("{lines}.scrollTop = 100")).await;
+    let seen = browser.run(&format!("return {lines}.lastElementChild.id")).await;
+    browser.wait_until(&format!("{lines}.lastElementChild.id !== {seen}")).await;
+    browser
+        .wait_until(&format!("{lines}.scrollHeight - {lines}.scrollTop - {lines}.clientHeight > 12"))
+        .await;
 }

@@ -162,3 +162,42 @@ async fn an_idle_server_stops_at_once() {
     assert_eq!(status.code(), Some(0), "{}", server.said());
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
+
+/// Nobody worked on it while the server was down.
+#[tokio::test]
+async fn an_interrupted_run_took_as_long_as_its_process_lived() {
+    let mut server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(SLOW).await;
+    client.reaches(&id, "running").await;
+    let stored = until("its page in the store", async || {
+        let database = rusqlite::Connection::open(server.folder().join("liveops.db")).ok()?;
+        let sql = "SELECT projection FROM liveops_projections WHERE operation = ?1";
+        database.query_row(sql, [&id], |row| row.get::<_, String>(0)).ok()
+    })
+    .await;
+    server.kill();
+    // As if that had been three hours ago, two hours after it began.
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let mut page: serde_json::Value = serde_json::from_str(&stored).expect("JSON");
+    for key in ["updated", "measured", "started"] {
+        let time: jiff::Timestamp = page[key].as_str().and_then(|text| text.parse().ok()).expect("a time");
+        page[key] = (time - hours(5)).to_string().into();
+    }
+    let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
+    let sql = "UPDATE liveops_projections SET projection = ?2 WHERE operation = ?1";
+    database.execute(sql, [&id, &page.to_string()]).expect("written");
+    let sql = "UPDATE liveops_operations SET started = started - 5 * 3600 * 1000000 WHERE id = ?1";
+    database.execute(sql, [&id]).expect("written");
+    let files = std::fs::read_dir(server.folder()).expect("a folder").flatten();
+    let mut workers = files.filter(|file| file.file_name().to_string_lossy().contains("-worker-"));
+    let worker = std::fs::File::options().write(true).open(workers.next().expect("its file").path());
+    worker.expect("ours").set_modified(std::time::SystemTime::now() - hours(3)).expect("a time");
+    let server = server.again().await;
+    let page = client.finished(&id).await;
+    assert_eq!(page.state, "interrupted");
+    assert!(page.text().contains("2 h 0 min"), "{}", page.text());
+    let list = text_of(&client.get("/operations").await.text());
+    assert!(list.contains("2 h 0 min"), "{list}");
+    drop(server);
+}

@@ -1,6 +1,6 @@
 //! What one process runs, followed in another that shares its database.
 
-use crate::harness::{Event, Server};
+use crate::harness::{Ask, Event, Server};
 
 const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 const KEY: (&str, &str) = ("secret_key", "a key of more than thirty-two bytes for two");
@@ -46,5 +46,45 @@ async fn a_stream_that_opens_right_after_the_claim_tells_running_once() {
         let events = there.follow(&id).await.rest().await;
         assert_eq!(states(&events), ["running", "succeeded"]);
         assert_eq!(whole(&events, "-extra"), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_page_says_cancelling_as_soon_as_any_process_was_asked() {
+    let server = Server::with(&[KEY]).await;
+    let (client, other) = (server.demo_user().await, server.watching().await);
+    let id = client.simulate(SLOW).await;
+    client.reaches(&id, "running").await;
+    assert_eq!(client.at(&other).command(&id, "cancel").await.status, 303);
+    for who in [&client.at(&other), &client] {
+        let page = who.page(&id).await;
+        assert!(["cancelling", "cancelled"].contains(&page.state.as_str()), "{}", page.state);
+        assert!(page.state == "cancelled" || page.html.contains("Cancelling…"), "{}", page.html);
+    }
+    client.finished(&id).await;
+}
+
+/// A server without the kind offers nothing that it would refuse.
+#[tokio::test]
+async fn what_cannot_be_run_here_is_not_offered() {
+    let server = Server::with(&[KEY]).await;
+    let (client, other) = (server.demo_user().await, server.watching().await);
+    let there = client.at(&other);
+    for outcome in ["ok", "error"] {
+        let id = client.simulate(&[("steps", "0"), ("outcome", outcome)]).await;
+        client.finished(&id).await;
+        let (has, lacks) = (client.page(&id).await.html, there.page(&id).await.html);
+        for offer in ["/restart\"", "/operations/new/simulate"] {
+            assert!(has.contains(offer) && !lacks.contains(offer), "{offer} {outcome}");
+        }
+        let csrf = there.csrf().await;
+        let restart = Ask::post(&format!("/operations/{id}/restart"));
+        let answer = there.send(restart.form(&[("csrf_token", &csrf)])).await;
+        assert_eq!(answer.status, 409);
+        let page = answer.text();
+        assert!(
+            page.contains("does not have this kind") && page.contains(&format!("href=\"/operations/{id}\"")),
+            "{page}"
+        );
     }
 }

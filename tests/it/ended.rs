@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use crate::harness::{Ask, Client, Events, Server, finish, liveops, soon, until};
 
 /// The contract's second, and what a busy machine adds.
@@ -153,4 +156,42 @@ async fn a_user_has_so_many_streams_and_gets_places_back() {
         (response.status() == 200).then_some(())
     })
     .await;
+}
+
+/// A command whose body is still on its way when its sender is put out is not carried out.
+#[tokio::test]
+async fn a_command_that_was_being_sent_meanwhile_is_not_carried_out() {
+    let server = Server::with(&[("required_group", "ops")]).await;
+    let ways: [(&str, &[&str], &str, u16); 3] = [
+        ("ada", &["passwd", "ada", "--password-stdin"], "another password\n", 303),
+        ("bob", &["remove", "bob"], "", 303),
+        ("eve", &["groups", "eve", "--group", "others"], "", 403),
+    ];
+    for (name, words, input, status) in ways {
+        let client = server.user_with(name, &["--group", "ops"]).await;
+        let csrf = client.csrf().await;
+        let mut events = watch(&client).await;
+        let before = client.get("/operations").await.text().matches("<tr id=").count();
+        let body = format!("csrf_token={csrf}&steps=0");
+        let (first, rest) = body.split_at(body.len() - 1);
+        let head = format!(
+            "POST /operations/new/simulate HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            client.address,
+            client.cookie_header(),
+            body.len()
+        );
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        stream.write_all((head + first).as_bytes()).await.expect("it is sent");
+        user(&server, words, input);
+        soon("the end of the stream", events.rest()).await;
+        stream.write_all(rest.as_bytes()).await.expect("it is sent");
+        let mut answer = vec![0; 13];
+        soon("an answer", stream.read_exact(&mut answer)).await.expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status} "), "{name}");
+        let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
+        let sql = "SELECT count(*) FROM liveops_operations WHERE owner = (SELECT id FROM liveops_users WHERE name = ?1)";
+        let count: u32 = database.query_row(sql, [name], |row| row.get(0)).expect("a number");
+        assert!(count as usize <= before, "{name}: nothing was started");
+    }
 }

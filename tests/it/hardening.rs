@@ -233,3 +233,47 @@ async fn a_log_that_cannot_be_written_harms_nobody() {
         child.wait().expect("it is gone");
     }
 }
+
+/// Whoever could open them could read hashes and uploads, or hold a dead process's lock.
+#[cfg(unix)]
+#[tokio::test]
+async fn every_file_is_its_owners_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let done = client.import("a.csv", b"a,b\n1,2\n").await;
+    client.finished(&done).await;
+    let running = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    client.reaches(&running, "running").await;
+    let mut folders = vec![server.folder().to_owned()];
+    let mut names = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let metadata = entry.metadata().expect("it is there");
+            assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", entry.path().display());
+            names.push(entry.file_name().to_string_lossy().into_owned());
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    for part in ["-wal", "-secret", "-uploads", "-worker-", "csv-import-"] {
+        assert!(names.iter().any(|name| name.contains(part)), "{part} in {names:?}");
+    }
+}
+
+/// A title stands in each row of the list, and on pages that nobody may ever read.
+#[tokio::test]
+async fn a_title_is_short_whatever_was_typed() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let message = "&".repeat(65_536);
+    let fields = [("steps", "0"), ("message", message.as_str()), ("outcome", "error")];
+    for _ in 0..5 {
+        let id = client.simulate(&fields).await;
+        client.finished(&id).await;
+    }
+    let list = client.get("/operations").await;
+    assert!(list.body.len() < 40_000, "{} bytes", list.body.len());
+    assert!(list.text().contains("&amp;…"), "cut visibly");
+}

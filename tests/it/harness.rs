@@ -6,13 +6,15 @@ mod events;
 mod html;
 mod live;
 mod server;
+mod tty;
 
 pub(crate) use chromium::Chromium;
 pub(crate) use client::{Answer, Ask, Client, encode};
 pub(crate) use events::{Event, Events};
 pub(crate) use html::{attribute, form_values, hidden_inputs, text_of};
 pub(crate) use live::{Model, Page};
-pub(crate) use server::{Server, finish, liveops};
+pub(crate) use server::{Server, collect, finish, liveops, signal};
+pub(crate) use tty::Tty;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -11,6 +11,19 @@ fn assets(html: &str) -> (String, String) {
 }
 
 #[tokio::test]
+async fn an_address_with_nothing_at_it_shows_who_is_signed_in() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    for path in ["/nope", "/operations/", "//", "/operations/xx"] {
+        let answer = client.get(path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.text().contains("Sign out"), "{path}");
+    }
+    let nobody = Client::new(server.address);
+    assert!(!nobody.get("/nope").await.text().contains("Sign out"));
+}
+
+#[tokio::test]
 async fn assets_are_named_by_content_and_kept_for_a_year() {
     let server = Server::start().await;
     let html = Client::new(server.address).get("/login").await.text();

@@ -203,3 +203,13 @@ async fn tokens_of_an_older_key_are_accepted_while_it_is_a_fallback() {
     client.log_in("alice", "alice password").await;
     assert_eq!(client.get(&format!("/stream?token={token}")).await.status, 403);
 }
+
+/// Keys in base64url may begin with a hyphen.
+#[test]
+fn a_secret_that_looks_like_a_flag_is_a_secret() {
+    let folder = folder();
+    let mut short = command(folder.path(), &["serve", "--secret-key", "-SUPERSECRET"]);
+    short.env_remove("LIVEOPS_SECRET_KEY");
+    let line = refused(short);
+    assert!(line.contains("secret_key") && line.contains("32") && !line.contains('S'), "{line}");
+}

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::harness::{Server, finish, liveops, until};
+use crate::harness::{Server, finish, liveops, signal, until};
 
 fn command(folder: &Path, words: &[&str]) -> Command {
     let mut command = liveops(folder);
@@ -37,11 +37,6 @@ fn begin(folder: &Path, words: &[&str]) -> (Child, String, BufReader<std::proces
     let mut first = String::new();
     lines.read_line(&mut first).expect("a line");
     (child, id_of(&first), lines)
-}
-
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success());
 }
 
 const LONG: [&str; 6] = ["run", "simulate", "--field", "steps=100000", "--field", "delay_ms=50"];
@@ -82,7 +77,72 @@ async fn a_run_tells_what_happens_and_how_it_ended() {
     assert_eq!(client.get(&format!("/operations/{id}/log")).await.text().lines().count(), 3000);
     let watched = run(server.folder(), &["watch", &id]);
     assert_code(&watched, 0);
+    assert!(stdout(&watched).starts_with("operation "), "first what it is: {}", stdout(&watched));
     assert_eq!(stdout(&watched).lines().filter(|line| line.contains("[31mred #")).count(), 3000);
+}
+
+#[tokio::test]
+async fn stages_and_lines_are_told_as_they_came_however_short() {
+    let server = Server::start().await;
+    let mut words = vec!["run", "simulate"];
+    for field in ["steps=18", "delay_ms=0", "log_every=1", "stages=9", "message=m"] {
+        words.extend(["--field", field]);
+    }
+    let output = run(server.folder(), &words);
+    let watched = run(server.folder(), &["watch", &id_of(&stdout(&output))]);
+    let of_stage = |n| [format!("stage: Stage {n}"), format!("m #{}", 2 * n - 1), format!("m #{}", 2 * n)];
+    let expected: Vec<_> = (1..=9).flat_map(of_stage).collect();
+    for output in [output, watched] {
+        let said = stdout(&output);
+        assert!(said.starts_with("operation "), "{said}");
+        let is_told = |line: &&str| line.starts_with("stage: ") || line.starts_with("m #");
+        let told: Vec<_> = said.lines().filter(is_told).collect();
+        assert_eq!(told, expected, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_somebody_else_is_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = folder.path().join("liveops.db");
+    let id = "00000000-0000-4000-8000-000000000000";
+    let commands =
+        [&["watch", id][..], &["token", id, "--user", "ada"], &["run", "simulate"], &["user", "list"]];
+    let theirs = rusqlite::Connection::open(&database).expect("a database");
+    theirs.execute_batch("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)").expect("a table");
+    drop(theirs);
+    let foreign = std::fs::read(&database).expect("a file");
+    for content in [foreign, Vec::new()] {
+        std::fs::write(&database, &content).expect("it is written");
+        for words in commands {
+            let output = run(folder.path(), words);
+            let line = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_code(&output, 2);
+            assert!(line.matches('\n').count() == 1 && line.contains("has no tables of liveops"), "{line}");
+            assert_eq!(std::fs::read(&database).expect("a file"), content, "{words:?}");
+            assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1, "{words:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_only_looks_changes_no_tables() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut add = liveops(folder.path());
+    add.args(["user", "add", "ada", "--password-stdin"]);
+    assert_code(&finish(add, "ada password\n"), 0);
+    let store = rusqlite::Connection::open(folder.path().join("liveops.db")).expect("a database");
+    store.execute("UPDATE liveops_meta SET value = 1 WHERE key = 'version'", []).expect("an older version");
+    let id = "00000000-0000-4000-8000-000000000000";
+    for words in [&["watch", id][..], &["token", id, "--user", "ada"]] {
+        let output = run(folder.path(), words);
+        let line = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_code(&output, 2);
+        assert!(line.matches('\n').count() == 1 && line.contains("schema version 1"), "{line}");
+    }
+    let version =
+        store.query_row("SELECT value FROM liveops_meta WHERE key = 'version'", [], |row| row.get(0));
+    assert_eq!(version, Ok(1));
 }
 
 #[tokio::test]

@@ -231,12 +231,14 @@ async fn a_killed_process_leaves_orphans_a_living_one_does_not() {
     other.wait().expect("dead");
     let worker_files = || bytes(&folder).keys().filter(|name| name.contains("-worker-")).count();
     assert_eq!(worker_files(), 1, "a killed process removes nothing");
-    for _ in 0..2 {
+    for first in [true, false] {
         let orphans = store.orphans().await.expect("the store");
         assert_eq!(orphans.len(), 1);
-        assert_eq!(orphans[0].0.id.to_string(), id);
-        assert_eq!(orphans[0].0.state, State::Running);
+        assert_eq!(orphans[0].record.id.to_string(), id);
+        assert_eq!(orphans[0].record.state, State::Running);
         assert_eq!(worker_files(), 0, "whoever finds the file removes it");
+        assert_eq!(orphans[0].seen.is_some(), first, "and knows when it was touched last");
+        assert!(orphans[0].seen.is_none_or(|seen| seen <= Timestamp::now()));
     }
 }
 

@@ -417,7 +417,7 @@ pub(crate) async fn only_runs_of_dead_processes_are_orphans(home: &dyn Home) {
     for _ in 0..2 {
         let orphans = store.orphans().await.expect("the store");
         let found: Vec<_> =
-            orphans.iter().map(|(record, page)| (record.id, record.state, page.is_some())).collect();
+            orphans.iter().map(|it| (it.record.id, it.record.state, it.projection.is_some())).collect();
         assert_eq!(found, [(bare, State::Running, false), (asked, State::Cancelling, true)]);
     }
     let (third, _) = home.open();

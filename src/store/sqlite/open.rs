@@ -22,21 +22,31 @@ const SMALLEST: u64 = 512;
 const VITAL: [&str; 5] =
     ["liveops_meta", "liveops_operations", "liveops_users", "liveops_sessions", "liveops_login_links"];
 
+/// What becomes of tables that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tables {
+    /// They are made, and the file too.
+    Made,
+    /// That is an error: nothing is changed.
+    AreThere,
+}
+
 /// A connection for the writer, and the file's one true path: beside it stand the files by which
 /// processes know each other, so all of them have to mean the same.
-pub(super) fn open(path: &Path) -> StoreResult<(PathBuf, Connection)> {
+pub(super) fn open(path: &Path, tables: Tables) -> StoreResult<(PathBuf, Connection)> {
     let failed = |error: &dyn std::fmt::Display| {
         StoreError::Failed(format!("{} cannot be opened: {error}", path.display()).into())
     };
-    create(path).map_err(|error| failed(&error))?;
+    if tables == Tables::Made {
+        create(path).map_err(|error| failed(&error))?;
+    }
     let full = path.canonicalize().map_err(|error| failed(&error))?;
     if full.metadata().is_ok_and(|file| (1..SMALLEST).contains(&file.len())) {
         return Err(failed(&"file is not a database"));
     }
-    let connection = connect(&full).map_err(|error| match error.of_write() {
-        StoreError::Newer { found, known } => StoreError::Newer { found, known },
+    let connection = connect(&full, tables).map_err(|error| match error.of_write() {
         StoreError::Unwritable(error) | StoreError::Failed(error) => failed(&error),
-        other => failed(&other),
+        other => other,
     })?;
     Ok((full, connection))
 }
@@ -71,7 +81,7 @@ fn create(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, Fault> {
+fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
@@ -82,6 +92,14 @@ fn connect(path: &Path) -> Result<Connection, Fault> {
     let found = migrations::version(&connection)?;
     if found > migrations::KNOWN {
         return Err(StoreError::Newer { found, known: migrations::KNOWN }.into());
+    }
+    // Before anything is written: the file may be of another program.
+    match (tables, found) {
+        (Tables::AreThere, 0) => return Err(StoreError::NoTables(path.display().to_string()).into()),
+        (Tables::AreThere, 1..migrations::KNOWN) => {
+            return Err(StoreError::Older { found, known: migrations::KNOWN }.into());
+        }
+        _ => {}
     }
     check(&connection, path, found > 0)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;

@@ -13,8 +13,8 @@ use super::{Sqlite, glance, log, removal};
 use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
 use crate::store::{
-    CancelAnswer, Census, Finish, Glances, Lease, RecordPage, Removed, Store, StoreError, StoreResult,
-    state_from,
+    CancelAnswer, Census, Finish, Glances, Lease, Orphan, RecordPage, Removed, Store, StoreError,
+    StoreResult, state_from,
 };
 
 #[async_trait]
@@ -275,6 +275,7 @@ impl Store for Sqlite {
     }
 
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
+        self.0.worker.beat();
         let worker = self.0.worker.id().to_owned();
         let find = move |connection: &Connection| {
             let sql = "SELECT id FROM liveops_operations WHERE worker = ?1 AND state = 'cancelling'";
@@ -289,15 +290,16 @@ impl Store for Sqlite {
         self.0.readers.read(find).await
     }
 
-    async fn orphans(&self) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+    async fn orphans(&self) -> StoreResult<Vec<Orphan>> {
         let database = self.0.readers.path().to_owned();
         let own = self.0.worker.id().to_owned();
         let find = move |connection: &Connection| {
             let mut orphans = Vec::new();
-            for worker in workers(connection)? {
-                if worker != own && worker::is_dead(&database, &worker) {
-                    runs_of(connection, &worker, &mut orphans)?;
-                }
+            for worker in workers(connection)?.into_iter().filter(|worker| *worker != own) {
+                let Some(death) = worker::death(&database, &worker) else { continue };
+                let seen = death.seen.and_then(|seen| Timestamp::try_from(seen).ok());
+                let runs = runs_of(connection, &worker)?.into_iter();
+                orphans.extend(runs.map(|(record, projection)| Orphan { record, projection, seen }));
             }
             Ok(orphans)
         };
@@ -370,17 +372,15 @@ fn workers(connection: &Connection) -> Result<Vec<String>, Fault> {
     Ok(workers.collect::<Result<_, _>>()?)
 }
 
-fn runs_of(
-    connection: &Connection,
-    worker: &str,
-    runs: &mut Vec<(Record, Option<Projection>)>,
-) -> Result<(), Fault> {
+fn runs_of(connection: &Connection, worker: &str) -> Result<Vec<(Record, Option<Projection>)>, Fault> {
     let sql = format!(
         "SELECT {RECORD}, projection FROM liveops_operations
          LEFT JOIN liveops_projections ON operation = id WHERE worker = ?1 ORDER BY row"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    collect_with_pages(&mut statement.query([worker])?, runs)
+    let mut runs = Vec::new();
+    collect_with_pages(&mut statement.query([worker])?, &mut runs)?;
+    Ok(runs)
 }
 
 fn collect_with_pages(

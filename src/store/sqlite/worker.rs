@@ -1,10 +1,11 @@
 //! How processes know of each other who lives: each that runs operations holds a lock on a file of
 //! its own beside the database. The kernel frees it at the process's death, whatever kills it.
 
-use std::ffi::OsString;
-use std::fs::{File, TryLockError};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -14,7 +15,22 @@ pub(super) struct Worker {
     id: String,
     database: PathBuf,
     /// Guards the making of the file; held open, it is the lock.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<Shown>>,
+}
+
+/// The file, and when it was touched last.
+struct Shown {
+    file: File,
+    touched: Instant,
+}
+
+/// So often the file is touched: it tells others until when this process lived.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// That a process is dead.
+pub(super) struct Death {
+    /// When it was alive last, where its file was still there.
+    pub(super) seen: Option<SystemTime>,
 }
 
 impl Worker {
@@ -37,14 +53,23 @@ impl Worker {
         let path = path_of(&self.database, &self.id);
         let mut unnamed = path.clone().into_os_string();
         unnamed.push(".new");
-        let file = File::create_new(&unnamed)?;
+        let file = create(&unnamed)?;
         let shown = file.lock().and_then(|()| std::fs::rename(&unnamed, &path));
         if let Err(error) = shown {
             let _ = std::fs::remove_file(&unnamed);
             return Err(error);
         }
-        *lock = Some(file);
+        *lock = Some(Shown { file, touched: Instant::now() });
         Ok(())
+    }
+
+    /// Says that this process lives, to be called each second or so.
+    pub(super) fn beat(&self) {
+        if let Some(shown) = self.lock.lock().as_mut().filter(|shown| shown.touched.elapsed() >= BEAT) {
+            shown.touched = Instant::now();
+            // Without it a death is dated too early, no more.
+            let _ = shown.file.set_modified(SystemTime::now());
+        }
     }
 }
 
@@ -57,12 +82,24 @@ impl Drop for Worker {
     }
 }
 
-/// Whether the process of that id is dead. Its file is removed then.
-pub(super) fn is_dead(database: &Path, id: &str) -> bool {
+/// Makes the file its owner's only: whoever can open it can hold its lock.
+fn create(path: &OsStr) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// The death of the process of that id, where it is dead. Its file is removed then.
+pub(super) fn death(database: &Path, id: &str) -> Option<Death> {
     let path = path_of(database, id);
     match File::open(&path) {
-        Ok(file) => is_left(&path, &file),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(file) => {
+            let seen = file.metadata().and_then(|file| file.modified()).ok();
+            is_left(&path, &file).then_some(Death { seen })
+        }
+        Err(error) => (error.kind() == io::ErrorKind::NotFound).then_some(Death { seen: None }),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
-use super::{Events, PATIENCE, Page, Server, attribute, form_values, soon};
+use super::{Events, PATIENCE, Page, Server, attribute, form_values, soon, until};
 
 /// One person at one browser.
 pub(crate) struct Client {
@@ -298,6 +298,16 @@ impl Client {
         let page = self.page(id).await;
         assert_eq!(page.token, None, "who saw the end and reloads sees the end");
         page
+    }
+
+    /// The operation that was started first, once there is one.
+    pub(crate) async fn first_operation(&self) -> String {
+        until("an operation in the list", async || {
+            let list = self.get("/operations").await.text();
+            let (_, after) = list.rsplit_once("<tr id=\"op-")?;
+            Some(after.split_once("-row\"")?.0.to_owned())
+        })
+        .await
     }
 
     /// Waits until an operation is in `state`.

@@ -52,6 +52,12 @@ pub(crate) fn finish(mut command: Command, input: &str) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
+/// Sends a signal to a child.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
 impl Server {
     /// A demo server with the defaults.
     pub(crate) async fn start() -> Self {
@@ -219,8 +225,7 @@ impl Server {
     /// SIGTERM; the exit status and how long it took.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
         let begin = Instant::now();
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+        signal(&self.child, "-TERM");
         let status =
             super::until("the server's exit", async || self.child.try_wait().expect("it is ours")).await;
         (status, begin.elapsed())
@@ -238,7 +243,10 @@ impl Drop for Server {
 }
 
 /// Gathers a pipe's text, and gives its lines as they come.
-fn collect(pipe: impl Read + Send + 'static, text: &Arc<Mutex<String>>) -> mpsc::UnboundedReceiver<String> {
+pub(crate) fn collect(
+    pipe: impl Read + Send + 'static,
+    text: &Arc<Mutex<String>>,
+) -> mpsc::UnboundedReceiver<String> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let text = Arc::clone(text);
     std::thread::spawn(move || {

@@ -1,0 +1,123 @@
+//! The end of a run, committed before it is shown, and what it hands over to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Inner;
+use super::conclude::Conclusion;
+use super::run::Run;
+use crate::operation::{Ending, OperationId};
+use crate::store::{Finish, StoreError};
+
+/// How long a commit that failed is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+
+const NOT_SAVED: &str = "The server could not save what this did: its storage is full or broken. Tell whoever \
+     runs the server, and try again later.";
+
+impl Inner {
+    /// Commits the ending and then shows it. While the store cannot take it, the page says so from
+    /// memory and the commit is tried again. `place` is the run's own: the one that it hands over to
+    /// runs in it, and begins before this one is gone, so that there is always somebody to wait for.
+    pub(super) async fn end(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        conclusion: Conclusion,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
+        if !run.close().await {
+            return;
+        }
+        let Conclusion { mut ending, detail, mut next } = conclusion;
+        if let Some(detail) = &detail {
+            tracing::error!(detail, "failed");
+        }
+        if let Some(next) = &mut next {
+            next.claimed = self.foreground;
+        }
+        let (id, at) = (run.lease().operation, Timestamp::now());
+        let (mut lines, _) = run.take_unsaved();
+        if run.lost_lines() {
+            (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());
+        }
+        let mut tries = 0;
+        loop {
+            let projection = run.ended_page(ending.clone(), at);
+            let finish = Finish {
+                projection: projection.clone(),
+                ending: ending.clone(),
+                detail: detail.clone(),
+                next: next.clone(),
+                at,
+            };
+            match self.store.finish(run.lease(), &lines, finish).await {
+                Ok(()) => {
+                    run.live().show(projection);
+                    tracing::info!(state = %ending.state, "ended");
+                    break;
+                }
+                Err(StoreError::Fenced { .. }) => {
+                    tracing::warn!("ended, but another claim has it; nothing was written");
+                    if let Ok(Some(projection)) = self.store.projection(id).await {
+                        run.live().show(projection);
+                    }
+                    break;
+                }
+                Err(error) => {
+                    if tries == 0 {
+                        tracing::error!(%error, "the ending could not be stored; trying on");
+                        (ending, next) = (Ending::failed(NOT_SAVED), None);
+                        run.live().show(run.ended_page(ending.clone(), at));
+                    }
+                    tries += 1;
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = self.stopping.cancelled() => break,
+                    }
+                }
+            }
+        }
+        if let Some((next, place)) = next.filter(|next| next.claimed).zip(place) {
+            self.begin_claimed(next.id, place).await;
+        }
+        metrics::gauge!("liveops_runs").decrement(1);
+        metrics::counter!("liveops_operations_ended_total", "state" => ending.state.as_str()).increment(1);
+        self.hub.release(run.live());
+        let mut runs = self.runs.lock();
+        // Restarted meanwhile, it may run again.
+        if runs.get(&id).is_some_and(|present| Arc::ptr_eq(present, run)) {
+            runs.remove(&id);
+        }
+        drop(runs);
+        self.ended.notify_waiters();
+        self.queued.notify_one();
+        self.changed.notify_one();
+    }
+
+    /// Begins an operation that was created as this process's own. Nobody else would ever run it, so a
+    /// store that cannot be read now is asked again.
+    pub(super) async fn begin_claimed(self: &Arc<Self>, id: OperationId, place: OwnedSemaphorePermit) {
+        let mut tries = 0;
+        let record = loop {
+            match self.store.record(id).await {
+                Ok(Some(record)) => break record,
+                Ok(None) => return,
+                Err(error) if tries == 0 => {
+                    tracing::error!(operation = %id, %error, "what is to run next could not be read; trying on");
+                }
+                Err(_) => {}
+            }
+            tries += 1;
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                // The process ends; another one marks it.
+                () = self.stopping.cancelled() => return,
+            }
+        };
+        self.begin(record, place);
+        self.changed.notify_one();
+    }
+}

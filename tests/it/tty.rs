@@ -1,0 +1,102 @@
+//! What `run` and `watch` look like in a real terminal.
+
+use crate::harness::{Server, Tty, signal};
+
+/// Starts a run that lasts, without the words that tests are about.
+fn long_run(server: &Server, message: &str, columns: u16, keys: &str) -> Tty {
+    let message = format!("message={message}");
+    let words = [
+        "run",
+        "simulate",
+        "--field",
+        "steps=1000",
+        "--field",
+        "delay_ms=50",
+        "--field",
+        "log_every=0",
+        "--field",
+        &message,
+    ];
+    Tty::start(server.folder(), &words, columns, keys)
+}
+
+fn count(lines: &[String], text: &str) -> usize {
+    lines.iter().filter(|line| line.contains(text)).count()
+}
+
+#[tokio::test]
+async fn the_figures_that_matter_stay_in_a_narrow_terminal() {
+    let server = Server::start().await;
+    let mut tty = long_run(&server, "Reading", 40, "");
+    tty.shows("percent and count", |lines| count(lines, " % (") == 1 && count(lines, " of 1000 steps)") == 1)
+        .await;
+    tty.keys("\x03");
+    assert_eq!(tty.ended().await, Some(130));
+}
+
+#[tokio::test]
+async fn log_lines_come_above_the_bars() {
+    let server = Server::start().await;
+    let words = ["-v", "run", "simulate", "--field", "steps=40", "--field", "delay_ms=50"];
+    // Wide enough that no line is wrapped.
+    let mut tty = Tty::start(server.folder(), &words, 400, "");
+    assert_eq!(tty.ended().await, Some(0));
+    let lines = tty.lines();
+    assert!(count(&lines, " INFO ") >= 3, "{lines:#?}");
+    for line in &lines {
+        let is_log = line.starts_with("20") && line.contains("Z  INFO ");
+        let others = ["operation ", "Working #", "\u{2713} succeeded", "message: ", "steps: "];
+        assert!(is_log || others.iter().any(|begin| line.starts_with(begin)), "{line:?} in {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_behind_in_a_narrower_terminal_or_by_an_interrupt() {
+    let server = Server::start().await;
+    let mut tty = long_run(&server, "Reading the rows of a file whose name is far too long", 100, "");
+    tty.shows("the bars", |lines| count(lines, " % (") == 1).await;
+    for columns in [60, 35, 90, 30] {
+        tty.resize(columns);
+        tty.shows("the bars, once and as they fit", |lines| {
+            let is_once = |text| count(lines, text) == 1;
+            let fits =
+                |text| lines.iter().any(|line| line.contains(text) && line.chars().count() < columns.into());
+            is_once("operation ") && ["Running", " % ("].into_iter().all(|text| is_once(text) && fits(text))
+        })
+        .await;
+    }
+    tty.keys("\x03");
+    assert_eq!(tty.ended().await, Some(130));
+    let lines = tty.lines();
+    for left in ["Running", " % (", "^C"] {
+        assert_eq!(count(&lines, left), 0, "{lines:#?}");
+    }
+    assert_eq!((count(&lines, "Once more"), count(&lines, "\u{2715} cancelled")), (1, 1), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_stopped_terminal_holds_no_interrupt() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let mut tty = long_run(&server, "Reading", 80, "\x13");
+    let id = client.first_operation().await;
+    client.reaches(&id, "running").await;
+    signal(&tty.child, "-INT");
+    assert_eq!(tty.ended().await, Some(130));
+    assert_eq!(client.page(&id).await.state, "cancelled");
+    assert!(tty.lines().is_empty(), "it was stopped all the while: {:?}", tty.lines());
+}
+
+#[tokio::test]
+async fn watching_shows_bars_too_and_can_be_left() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "100000"), ("delay_ms", "50")]).await;
+    let mut tty = Tty::start(server.folder(), &["watch", &id], 80, "");
+    tty.shows("the bars", |lines| count(lines, " % (") == 1).await;
+    tty.keys("\x03");
+    assert_eq!(tty.ended().await, Some(1));
+    let lines = tty.lines();
+    assert_eq!((count(&lines, " % ("), count(&lines, "goes on")), (0, 1), "{lines:#?}");
+    assert_eq!(client.page(&id).await.state, "running");
+}
