@@ -95,7 +95,8 @@ impl LiveOpsBuilder {
         self
     }
 
-    /// The folder for uploads, `uploads` by default; made when it is missing.
+    /// The folder for uploads, `uploads` by default; made when it is missing. A copy of a database needs a
+    /// folder of its own: what the copy knows nothing of is removed.
     pub fn uploads(mut self, folder: impl Into<PathBuf>) -> Self {
         self.uploads = Some(folder.into());
         self
