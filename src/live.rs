@@ -4,12 +4,15 @@ mod builder;
 mod follow;
 mod housekeeping;
 mod lists;
+mod start;
 mod streams;
 mod subscribe;
 mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
 pub use lists::RowPage;
+pub use start::NotStarted;
+pub(crate) use start::Sent;
 pub use streams::StreamPlace;
 pub use subscribe::{OpenError, Opened, Reader};
 pub use upload::Receiving;
@@ -19,15 +22,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::Notify;
-use tracing::Instrument as _;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
-use crate::operation::{
-    Ending, Kind, NewOperation, Operation, OperationId, Record, Registry, State, Submission, TITLE,
-};
-use crate::progress::{Update, shortened};
+use crate::operation::{Ending, Kind, OperationId, Record, Registry, State};
+use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
 use crate::runner::Runner;
@@ -90,20 +89,6 @@ impl Drop for Inner {
     }
 }
 
-/// Why an operation was not started.
-#[derive(Debug, thiserror::Error)]
-pub enum NotStarted {
-    /// This process has no such kind, or none that the viewer may start.
-    #[error("there is no kind {0:?} to be started")]
-    NoKind(String),
-    /// The input does not fit the kind.
-    #[error("the input does not fit the kind: {0}")]
-    Input(#[from] serde_json::Error),
-    /// The store did not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// What became of the wish to run an operation again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartAnswer {
@@ -115,17 +100,6 @@ pub enum RestartAnswer {
     NoKind,
     /// It is not there, not the viewer's, or of a kind that is not for them any more.
     NotFound,
-}
-
-/// What a form sent beside the input.
-#[derive(Debug, Default)]
-pub(crate) struct Sent {
-    /// Its key and input, where it had a key.
-    pub(crate) submission: Option<Submission>,
-    /// The uploaded files that the input reads.
-    pub(crate) files: Vec<Receiving>,
-    /// Whether this process runs it at once.
-    pub(crate) claimed: bool,
 }
 
 /// An operation's record and its page as it is now.
@@ -141,111 +115,6 @@ impl LiveOps {
     /// Begins to build one.
     pub fn builder() -> LiveOpsBuilder {
         LiveOpsBuilder::default()
-    }
-
-    /// Starts an operation for `viewer`; it is durable when this returns.
-    ///
-    /// # Errors
-    /// [`NotStarted`] says why; nothing was started then.
-    pub async fn start<O: Operation>(
-        &self,
-        viewer: &Viewer,
-        operation: O,
-    ) -> Result<OperationId, NotStarted> {
-        self.start_kind(viewer, O::KIND, serde_json::to_value(operation)?).await
-    }
-
-    /// Starts an operation of a kind by its name, with its input as JSON.
-    ///
-    /// # Errors
-    /// [`NotStarted`] says why; nothing was started then.
-    pub async fn start_kind(
-        &self,
-        viewer: &Viewer,
-        kind: &str,
-        input: Value,
-    ) -> Result<OperationId, NotStarted> {
-        if self.kind_for(viewer, kind).is_none() {
-            return Err(NotStarted::NoKind(kind.to_owned()));
-        }
-        self.submit(viewer, kind, input, Sent::default()).await
-    }
-
-    /// Runs an operation in this process at once, never through the queue, so that no other process
-    /// takes it; it is durable when this returns. `files` are the uploads that its input names.
-    ///
-    /// # Errors
-    /// [`NotStarted`] says why; nothing was started then.
-    pub async fn run(
-        &self,
-        viewer: &Viewer,
-        kind: &str,
-        input: Value,
-        files: Vec<Receiving>,
-    ) -> Result<OperationId, NotStarted> {
-        if self.kind_for(viewer, kind).is_none() {
-            return Err(NotStarted::NoKind(kind.to_owned()));
-        }
-        let sent = Sent { files, claimed: true, ..Sent::default() };
-        let id = self.submit(viewer, kind, input, sent).await?;
-        self.0.runner.run(id).await;
-        Ok(id)
-    }
-
-    /// A file that is to become an upload here; `name` is what people call it.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub async fn receive(&self, name: &str) -> std::io::Result<Receiving> {
-        self.0.uploads.receive(name).await
-    }
-
-    /// Starts what a form sent, unless the same submission did already.
-    ///
-    /// The work is a task of its own: whoever gives up waiting must not take the files of what is committed
-    /// all the same.
-    pub(crate) async fn submit(
-        &self,
-        viewer: &Viewer,
-        kind: &str,
-        input: Value,
-        sent: Sent,
-    ) -> Result<OperationId, NotStarted> {
-        let kind = self.0.registry.get(kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
-        let new = NewOperation {
-            id: OperationId::new(),
-            kind: kind.name.clone(),
-            owner: viewer.id.clone(),
-            title: shortened(&kind.label(&input)?, TITLE).into_owned(),
-            input,
-            previous: None,
-            submission: sent.submission,
-            uploads: sent.files.iter().map(Receiving::stored_name).collect(),
-            claimed: sent.claimed,
-        };
-        let created = tokio::spawn(self.clone().create(new, sent.files).in_current_span());
-        Ok(created.await.map_err(|error| StoreError::Failed(error.into()))??)
-    }
-
-    async fn create(self, new: NewOperation, mut files: Vec<Receiving>) -> StoreResult<OperationId> {
-        let (id, kind, user) = (new.id, new.kind.clone(), new.owner.clone());
-        // The process may end while the store still writes.
-        files.iter_mut().for_each(Receiving::leave);
-        let created = self.0.store.create(new, Timestamp::now()).await;
-        if created.as_ref().ok() != Some(&id) {
-            files.drain(..).for_each(Receiving::discard);
-        }
-        let created = created?;
-        if created != id {
-            tracing::info!(operation = %created, kind, user, "sent again, so not started again");
-            return Ok(created);
-        }
-        files.into_iter().for_each(Receiving::keep);
-        tracing::info!(operation = %id, kind, user, "started");
-        metrics::counter!("liveops_operations_started_total", "kind" => kind).increment(1);
-        self.0.runner.queued();
-        self.0.lists.touch(&user, id);
-        Ok(id)
     }
 
     /// The viewer's operation as it is now; none when it is not theirs or not there.

@@ -19,7 +19,7 @@ use super::{App, csrf, identify};
 use crate::access::Viewer;
 use crate::live::{Receiving, Uploads};
 use crate::operation::{Field, FieldKind, Submitted, Upload};
-use limited::{FormParts, TOKEN_ROOM};
+use limited::{TOKEN_ROOM, UploadParts};
 use pieces::{BodyError, Pieces, file_name, pieces, read_on};
 use text::FieldText;
 use urlencoded::Pairs;
@@ -147,7 +147,7 @@ impl Reading<'_> {
         };
         let (mut seen, end) = (0, self.limit.max(TOKEN_ROOM));
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| self.refuse(&error))?;
+            let piece = piece.map_err(|error| refuse(&error))?;
             let within = usize::try_from(end - seen).unwrap_or(usize::MAX).min(piece.len());
             pairs.feed(&piece[..within], |name, text| take(name, text, trusted))?;
             seen += within as u64;
@@ -168,28 +168,24 @@ impl Reading<'_> {
         media_type: &str,
         pieces: &mut Pieces,
     ) -> Result<Posted, Refusal> {
-        let mut parts = FormParts::new(pieces, media_type, self.limit)?;
+        let mut parts = UploadParts::new(pieces, media_type, self.limit)?;
         let posted = self.read_parts(trusted, announced_too_much, &mut parts).await;
-        match posted {
-            Err(Refusal::ForeignForm) => posted,
-            // The parser calls it incomplete.
-            _ if parts.is_too_large() => Err(self.too_large()),
-            _ => posted,
-        }
+        // The parser calls it incomplete.
+        if parts.is_too_large() { Err(self.too_large()) } else { posted }
     }
 
     async fn read_parts(
         &self,
         trusted: &mut bool,
         announced_too_much: bool,
-        parts: &mut FormParts<'_>,
+        parts: &mut UploadParts<'_>,
     ) -> Result<Posted, Refusal> {
         let mut posted = Posted::default();
         for _ in 0..MOST_PARTS {
             if *trusted && announced_too_much {
                 return Err(self.too_large());
             }
-            let part = parts.next().await.map_err(|error| self.broken(&error))?;
+            let part = parts.next().await.map_err(|error| broken(&error))?;
             let Some(mut part) = part else { return Ok(posted) };
             let name = part.name().unwrap_or("").to_owned();
             let is_file = self
@@ -204,7 +200,7 @@ impl Reading<'_> {
             // What comes before the token is not stored, nor is a file where none belongs.
             let stored = (*trusted && file_name.is_none()) || name == csrf::FIELD;
             let mut text = FieldText::default();
-            while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
+            while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
                 if stored {
                     text.push(&chunk);
                 }
@@ -258,7 +254,7 @@ impl Reading<'_> {
             Refusal::Unavailable
         };
         let mut receiving: Option<Receiving> = None;
-        while let Some(chunk) = part.chunk().await.map_err(|error| self.broken(&error))? {
+        while let Some(chunk) = part.chunk().await.map_err(|error| broken(&error))? {
             if receiving.is_none() && !chunk.is_empty() {
                 receiving = Some(self.uploads.receive(file_name).await.map_err(failed)?);
             }
@@ -281,25 +277,6 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn broken(&self, error: &multer::Error) -> Refusal {
-        match error {
-            multer::Error::StreamReadFailed(source) => {
-                self.refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
-            }
-            multer::Error::ReadHeaderFailed(_) => Refusal::Malformed(
-                "the name of a file or a field has control characters in it, so rename the file".to_owned(),
-            ),
-            other => Refusal::Malformed(other.to_string()),
-        }
-    }
-
-    fn refuse(&self, error: &BodyError) -> Refusal {
-        match error {
-            BodyError::Slow => Refusal::TooSlow,
-            BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
-        }
-    }
-
     fn too_large(&self) -> Refusal {
         let bytes = self.limit;
         Refusal::TooLarge(if bytes >= 1024 * 1024 {
@@ -307,6 +284,25 @@ impl Reading<'_> {
         } else {
             format!("{bytes} bytes")
         })
+    }
+}
+
+fn broken(error: &multer::Error) -> Refusal {
+    match error {
+        multer::Error::StreamReadFailed(source) => {
+            refuse(source.downcast_ref().unwrap_or(&BodyError::CutOff))
+        }
+        multer::Error::ReadHeaderFailed(_) => Refusal::Malformed(
+            "the name of a file or a field has control characters in it, so rename the file".to_owned(),
+        ),
+        other => Refusal::Malformed(other.to_string()),
+    }
+}
+
+fn refuse(error: &BodyError) -> Refusal {
+    match error {
+        BodyError::Slow => Refusal::TooSlow,
+        BodyError::CutOff | BodyError::Head => Refusal::Malformed(error.to_string()),
     }
 }
 

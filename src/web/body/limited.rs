@@ -16,16 +16,16 @@ use crate::web::error::Refusal;
 
 /// Longest head of a part, and longest text before the first one: the parser holds all of it in
 /// memory, and searches it anew with every piece that comes.
-const MOST_HEAD: u64 = 16 * 1024;
+const MOST_HEAD: u64 = 64 * 1024;
 /// What a piece of a head counts at least, so that a head in pieces of a byte isn't searched too often.
-const LEAST: u64 = 16;
+const LEAST: u64 = 64;
 /// So much of a body is read also where less is allowed: the token has to be seen before the size counts.
 pub(super) const TOKEN_ROOM: u64 = 1024;
 /// Longest boundary (RFC 2046 section 5.1.1). The parser searches for it in every piece.
 const LONGEST_BOUNDARY: usize = 70;
 
 /// The parts of a body of limited size.
-pub(super) struct FormParts<'a> {
+pub(super) struct UploadParts<'a> {
     parser: Multipart<'a>,
     gauge: Arc<Gauge>,
 }
@@ -41,8 +41,8 @@ struct Gauge {
     unseen: AtomicBool,
 }
 
-impl<'a> FormParts<'a> {
-    /// The parts of `pieces`, of which more than `limit` bytes are [too large](FormParts::is_too_large).
+impl<'a> UploadParts<'a> {
+    /// The parts of `pieces`, of which more than `limit` bytes are [too large](UploadParts::is_too_large).
     pub(super) fn new(pieces: &'a mut Pieces, media_type: &str, limit: u64) -> Result<Self, Refusal> {
         let malformed = |error: &dyn Display| Refusal::Malformed(error.to_string());
         let boundary = multer::parse_boundary(media_type).map_err(|error| malformed(&error))?;
@@ -138,7 +138,7 @@ mod tests {
         (Box::pin(pieces), taken)
     }
 
-    async fn sizes(parts: &mut FormParts<'_>) -> Result<Vec<usize>, multer::Error> {
+    async fn sizes(parts: &mut UploadParts<'_>) -> Result<Vec<usize>, multer::Error> {
         let mut sizes = Vec::new();
         while let Some(mut part) = parts.next().await? {
             sizes.push(0);
@@ -155,7 +155,7 @@ mod tests {
             let mut body = b"--edge\r\nX: ".to_vec();
             body.resize(500_000, b'x');
             let (mut pieces, taken) = pieces(&body, size);
-            let mut parts = FormParts::new(&mut pieces, MEDIA_TYPE, u64::MAX).expect("a boundary");
+            let mut parts = UploadParts::new(&mut pieces, MEDIA_TYPE, u64::MAX).expect("a boundary");
             let error = parts.next().await.expect_err("no head");
             assert!(matches!(error, multer::Error::StreamReadFailed(_)), "{error}");
             drop(parts);
@@ -174,7 +174,7 @@ mod tests {
         body.extend_from_slice(b"--edge--\r\n");
         for size in [7, 1000, 65_536, usize::MAX] {
             let (mut pieces, _) = pieces(&body, size);
-            let mut parts = FormParts::new(&mut pieces, MEDIA_TYPE, body.len() as u64).expect("a boundary");
+            let mut parts = UploadParts::new(&mut pieces, MEDIA_TYPE, body.len() as u64).expect("a boundary");
             assert_eq!(sizes(&mut parts).await, Ok(vec![10, 2_000_000, 0, 70_000]), "{size}");
             assert!(!parts.is_too_large());
         }
@@ -187,7 +187,7 @@ mod tests {
         body.resize(100_000, b'x');
         for (size, limit) in [(1, 1), (usize::MAX, 1), (usize::MAX, 5000), (4096, 99_999)] {
             let (mut pieces, taken) = pieces(&body, size);
-            let mut parts = FormParts::new(&mut pieces, MEDIA_TYPE, limit).expect("a boundary");
+            let mut parts = UploadParts::new(&mut pieces, MEDIA_TYPE, limit).expect("a boundary");
             let token = parts.next().await.expect("a part").expect("a part");
             assert_eq!(token.text().await.as_deref(), Ok("token"), "{size} {limit}");
             assert!(sizes(&mut parts).await.is_err(), "{size} {limit}");
@@ -202,7 +202,7 @@ mod tests {
         for (length, is_fine) in [(0, false), (1, true), (70, true), (71, false), (70_000, false)] {
             let media_type = format!("multipart/form-data; boundary=\"{}\"", "x".repeat(length));
             let (mut pieces, _) = pieces(&[], 1);
-            assert_eq!(FormParts::new(&mut pieces, &media_type, 1).is_ok(), is_fine, "{length}");
+            assert_eq!(UploadParts::new(&mut pieces, &media_type, 1).is_ok(), is_fine, "{length}");
         }
     }
 }
