@@ -30,7 +30,7 @@ use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
 use crate::runner::Runner;
-use crate::store::{CancelAnswer, Census, RecordPage, Store, StoreResult};
+use crate::store::{CancelAnswer, Census, RecordPage, Store, StoreError, StoreResult};
 use crate::stream::Hub;
 use streams::OpenStreams;
 
@@ -248,6 +248,23 @@ impl LiveOps {
     pub async fn log(&self, id: OperationId, attempt: u32, from_seq: u64) -> StoreResult<Vec<Line>> {
         const LINES: u32 = 2000;
         self.0.store.log(id, attempt, from_seq, LINES).await
+    }
+
+    /// The same of the viewer's own operation. One that is removed meanwhile is an error, as a part of its
+    /// log would look like the whole.
+    pub(crate) async fn own_log(
+        &self,
+        viewer: &Viewer,
+        id: OperationId,
+        attempt: u32,
+        from_seq: u64,
+    ) -> StoreResult<Vec<Line>> {
+        let lines = self.log(id, attempt, from_seq).await?;
+        // Afterwards: it is nobody's as soon as the first of its lines is gone.
+        match self.owned(viewer, id).await? {
+            Some(_) => Ok(lines),
+            None => Err(StoreError::Failed("the operation was removed while its log was read".into())),
+        }
     }
 
     /// Waits until what an operation has logged so far is stored.

@@ -95,7 +95,8 @@ impl LiveOpsBuilder {
         self
     }
 
-    /// The folder for uploads, `uploads` by default; made when it is missing.
+    /// The folder for uploads, `uploads` by default; made when it is missing. A copy of a database needs a
+    /// folder of its own: what the copy knows nothing of is removed.
     pub fn uploads(mut self, folder: impl Into<PathBuf>) -> Self {
         self.uploads = Some(folder.into());
         self
@@ -168,9 +169,12 @@ impl LiveOpsBuilder {
     pub async fn start(self) -> Result<LiveOps, StartError> {
         let store = self.store.ok_or(StartError::NoStore)?;
         let secret = self.secret.ok_or(StartError::NoSecret)?;
+        let folder = self.uploads.unwrap_or_else(|| PathBuf::from("uploads"));
+        let uploads = Uploads::new(folder, store.identity());
         let mut registry = Registry::default();
         for kind in self.kinds {
-            registry.add(kind)?;
+            let uploads = uploads.clone();
+            registry.add(kind.prepared(move |input| uploads.bring_home(input)))?;
         }
         let mut renderer = Renderer::new(Addresses::new(&self.mount)).with_kinds(&registry);
         if let Some(folder) = &self.templates {
@@ -209,7 +213,7 @@ impl LiveOpsBuilder {
             retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,
-            uploads: Uploads::new(self.uploads.unwrap_or_else(|| PathBuf::from("uploads")), store.identity()),
+            uploads,
             store,
             hub,
             runner,

@@ -120,9 +120,15 @@ impl LiveOps {
         Ok(created.await.map_err(|error| StoreError::Failed(error.into()))??)
     }
 
-    async fn create(self, new: NewOperation, files: Vec<Receiving>) -> StoreResult<OperationId> {
+    async fn create(self, new: NewOperation, mut files: Vec<Receiving>) -> StoreResult<OperationId> {
         let (id, kind, user) = (new.id, new.kind.clone(), new.owner.clone());
-        let created = self.0.store.create(new, Timestamp::now()).await?;
+        // The process may end while the store still writes.
+        files.iter_mut().for_each(Receiving::leave);
+        let created = self.0.store.create(new, Timestamp::now()).await;
+        if created.as_ref().ok() != Some(&id) {
+            files.drain(..).for_each(Receiving::discard);
+        }
+        let created = created?;
         if created != id {
             tracing::info!(operation = %created, kind, user, "sent again, so not started again");
             return Ok(created);

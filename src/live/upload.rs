@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
-use tokio::fs::{self, File, OpenOptions};
+use serde_json::Value;
+use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
 
@@ -51,10 +52,29 @@ impl Uploads {
         folder.create(&self.folder).await?;
         loop {
             let stored = format!("{}{}", self.prefix, random_text());
-            let receiving = Receiving::create(&self.folder, &stored, name).await?;
+            let (folder, name) = (self.folder.clone(), name.to_owned());
+            // In one go: where nobody waits for it any more, it is dropped and so removed.
+            let create = move || Receiving::create(&folder, &stored, &name);
+            let receiving = spawn_blocking(create).await.map_err(std::io::Error::other)??;
             // The housekeeping may have seen it before it was locked, and removed it.
             if fs::try_exists(&receiving.path).await? {
                 return Ok(receiving);
+            }
+        }
+    }
+
+    /// Lets an input name its uploads where they lie now: the database may have been moved with them, or be
+    /// a copy, which must not read and write beside the original.
+    pub(crate) fn bring_home(&self, input: &mut Value) {
+        let fields = input.as_object_mut().into_iter().flat_map(|fields| fields.values_mut());
+        for path in fields.filter_map(|field| field.get_mut("path")) {
+            let name = path.as_str().and_then(|path| Path::new(path).file_name()?.to_str());
+            let Some(name) = name.filter(|name| self.may_be_ours(name)) else { continue };
+            if let Ok(here) = std::path::absolute(self.folder.join(name))
+                && here.exists()
+                && let Some(here) = here.to_str()
+            {
+                *path = here.into();
             }
         }
     }
@@ -96,16 +116,15 @@ impl std::fmt::Debug for Receiving {
 }
 
 impl Receiving {
-    async fn create(folder: &Path, stored: &str, name: &str) -> std::io::Result<Self> {
+    fn create(folder: &Path, stored: &str, name: &str) -> std::io::Result<Self> {
         let path = std::path::absolute(folder.join(stored))?;
-        let mut options = OpenOptions::new();
+        let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
-        options.mode(0o600);
-        let file = options.open(&path).await?.into_std().await;
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path)?;
         // Only the housekeeping may hold it, for as long as a query takes.
-        let lock = file.try_clone()?;
-        spawn_blocking(move || lock.lock()).await.map_err(std::io::Error::other)??;
+        file.lock()?;
         let lock = file.try_clone()?;
         let file = Some(File::from_std(file));
         let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
@@ -157,6 +176,17 @@ impl Receiving {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// From here on only the store knows whether somebody needs it: where nobody says what became of it,
+    /// the housekeeping looks there.
+    pub(crate) fn leave(&mut self) {
+        self.keep = true;
+    }
+
+    /// Nobody needs it.
+    pub(crate) fn discard(mut self) {
+        self.keep = false;
+    }
+
     /// The operation that it is for has been started.
     pub(crate) fn keep(mut self) {
         self.keep = true;
@@ -178,6 +208,8 @@ impl Drop for Receiving {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -207,5 +239,43 @@ mod tests {
         let upload = receiving.complete().await.expect("it is durable");
         receiving.keep();
         assert!(upload.path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let uploads = Uploads::new(folder.path().to_owned(), 7);
+        for _ in 0..200 {
+            tokio::select! {
+                biased;
+                _ = uploads.receive("a.csv") => {}
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        // Blocking threads may still be at it.
+        let empty = async {
+            while std::fs::read_dir(folder.path()).expect("a folder").next().is_some() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), empty).await.expect("nothing is left");
+    }
+
+    #[test]
+    fn inputs_name_uploads_where_they_lie() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let uploads = Uploads::new(folder.path().to_owned(), 7);
+        let (here, gone) = (random_text(), random_text());
+        std::fs::write(folder.path().join(&here), "x").expect("it is written");
+        let mut input = serde_json::json!({
+            "file": { "path": format!("/before/{here}"), "name": "a.csv", "size": 1 },
+            "gone": { "path": format!("/before/{gone}") },
+            "other": { "path": "/etc/passwd" },
+            "path": format!("/before/{here}"),
+        });
+        let mut expected = input.clone();
+        expected["file"]["path"] = folder.path().join(&here).to_str().into();
+        uploads.bring_home(&mut input);
+        assert_eq!(input, expected);
     }
 }

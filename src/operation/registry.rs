@@ -63,6 +63,16 @@ impl Kind {
         !self.fields.is_empty() || self.label(&Value::Object(serde_json::Map::new())).is_ok()
     }
 
+    /// Lets `prepare` look at each input before it is run.
+    pub(crate) fn prepared(mut self, prepare: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        let run = Arc::clone(&self.run);
+        self.run = Arc::new(move |mut input, progress| {
+            prepare(&mut input);
+            run(input, progress)
+        });
+        self
+    }
+
     /// Makes the future that does the work. It is to be driven on the thread that called this.
     pub(crate) fn run(&self, input: Value, progress: Progress) -> RunFuture {
         (self.run)(input, progress)

@@ -185,7 +185,7 @@ pub(super) async fn log(
     let body = async_stream::stream! {
         let mut next = 1;
         loop {
-            match live.log(id, attempt, next).await {
+            match live.own_log(&viewer, id, attempt, next).await {
                 Ok(lines) => {
                     let Some(last) = lines.last() else { break };
                     next = last.seq + 1;

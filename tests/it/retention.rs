@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::harness::{Server, finish, liveops, until};
+use crate::harness::{Ask, Server, finish, liveops, until};
+use crate::start::imports;
 
 const DAY: u64 = 24 * 3600;
 
@@ -186,4 +187,98 @@ async fn a_long_log_is_removed_too() {
         })
         .await;
     }
+}
+
+/// A reader that is in the middle of a log when its operation is removed gets no part of it for the whole.
+#[tokio::test]
+async fn a_log_that_is_removed_while_it_is_read_breaks_off() {
+    let server = Server::with(&[("retention_days", "7")]).await;
+    let client = server.demo_user().await;
+    let message = "x".repeat(60_000);
+    let fields = [("steps", "600"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
+    let id = client.simulate(&fields).await;
+    client.finished(&id).await;
+    let mut answer = client.open(Ask::get(&format!("/operations/{id}/log"))).await;
+    assert_eq!(answer.status(), 200);
+    // The rest of it does not fit into the buffers in between.
+    answer.chunk().await.expect("a beginning").expect("a beginning");
+    age(server.folder(), &id, 8);
+    let other = server.second().await;
+    let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
+    until("its end", async || {
+        let count = database.query_row("SELECT count(*) FROM liveops_operations", [], |row| row.get(0));
+        (count == Ok(0)).then_some(())
+    })
+    .await;
+    drop(other);
+    let mut lines = String::new();
+    let end = loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => lines.push_str(std::str::from_utf8(&chunk).expect("ASCII")),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    assert!(end.is_err(), "{} bytes looked like all", lines.len());
+}
+
+/// Copied with its uploads: what runs there reads and writes there, not beside the original.
+#[tokio::test]
+async fn a_copied_database_has_its_own_uploads() {
+    let mut server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.import("a.csv", b"a,b\n1,2\n").await;
+    client.finished(&id).await;
+    server.kill();
+    let mut copy = Server::start().await;
+    copy.kill();
+    fs::remove_dir_all(copy.folder()).expect("it is there");
+    for folder in ["", "liveops.db-uploads"] {
+        fs::create_dir(copy.folder().join(folder)).expect("a folder");
+        for entry in fs::read_dir(server.folder().join(folder)).expect("a folder").flatten() {
+            if entry.path().is_file() && !imports(server.folder()).contains(&entry.path()) {
+                let to = copy.folder().join(folder).join(entry.file_name());
+                fs::copy(entry.path(), to).expect("it is copied");
+            }
+        }
+    }
+    let of_original = imports(server.folder());
+    fs::write(&of_original[0], "the original's").expect("it is written");
+    let copy = copy.again().await;
+    let client = client.at(&copy);
+    assert_eq!(client.command(&id, "restart").await.status, 303);
+    let page = client.finished(&id).await;
+    assert_eq!(page.state, "succeeded", "{}", page.text());
+    assert_eq!(imports(copy.folder()).len(), 1);
+    assert_eq!(fs::read(&of_original[0]).expect("a file"), b"the original's");
+}
+
+/// Stopped while the store is busy: what may still be committed keeps its file, until it is known that it is not.
+#[tokio::test]
+async fn an_upload_stays_while_it_is_not_known_whether_its_operation_is_stored() {
+    let mut server = Server::with(&[("shutdown_grace_seconds", "0")]).await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
+    database.execute_batch("BEGIN IMMEDIATE").expect("it is free");
+    let ask = Ask::post("/operations/new/csv_import");
+    let ask = ask.multipart(&[("csrf_token", &csrf)], ("file", "a.csv", b"a,b\n1,2\n"));
+    let sent = tokio::spawn(client.request(ask).send());
+    let file = until("the file", async || {
+        let folder = fs::read_dir(server.folder().join("liveops.db-uploads")).ok()?;
+        folder
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.metadata().is_ok_and(|file| file.len() > 0))
+    })
+    .await;
+    // Its commit waits for the database meanwhile, for 5 s; the server does not wait so long for it.
+    server.terminate().await;
+    assert!(file.exists());
+    database.execute_batch("ROLLBACK").expect("it is held");
+    assert!(sent.await.expect("no panic").is_err(), "it got no answer");
+    let server = server.again().await;
+    until("its end", async || (!file.exists()).then_some(())).await;
+    assert!(client.get("/operations").await.text().matches("<tr id=\"op-").next().is_none());
+    drop(server);
 }
