@@ -95,6 +95,9 @@ enum Command {
     },
 }
 
+/// What a process ended by a signal returns: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
 /// Reads the command line and the settings, and does what they say.
 pub(crate) fn main() -> Result<ExitCode, Failure> {
     let cli = match Cli::try_parse() {

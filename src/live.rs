@@ -342,6 +342,7 @@ impl LiveOps {
     /// Claims nothing more, gives what runs `grace` to end, and records the rest as interrupted.
     pub async fn shutdown(&self, grace: Duration) {
         self.0.runner.stop(grace).await;
+        self.0.store.leave();
     }
 
     /// The page of an operation that does not run in this process.

@@ -236,7 +236,8 @@ impl Inner {
             Projection::new(record.epoch(), record.attempt, State::Running, self.log_tail, began);
         let live = self.hub.begin(subject, projection);
         // Whatever is logged about the run, by the operation's own code too, says which one it is.
-        let span = tracing::info_span!(
+        // At the highest level, so that also a log of errors only says which run they are about.
+        let span = tracing::error_span!(
             "run", operation = %record.id, kind = record.kind, user = record.owner, attempt = record.attempt);
         let run = Arc::new(Run::new(lease, live, record.owner.clone(), span.clone()));
         self.runs.lock().insert(record.id, Arc::clone(&run));
@@ -333,7 +334,7 @@ impl Inner {
                 Finish { projection, ending, detail: Some("its process died".into()), next: None, at };
             match self.store.finish(lease, &[], finish).await {
                 Ok(()) => {
-                    tracing::warn!(operation = %record.id, "interrupted: its process died");
+                    tracing::info!(operation = %record.id, "interrupted: its process died");
                     marked += 1;
                 }
                 // Another process marked it first.

@@ -240,6 +240,9 @@ pub trait Store: Send + Sync + 'static {
     /// process's sign of life.
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>>;
 
+    /// This process claims nothing more and runs nothing any more: it need not look alive any longer.
+    fn leave(&self) {}
+
     /// The runs whose process is dead.
     async fn orphans(&self) -> StoreResult<Vec<Orphan>>;
 }

@@ -16,11 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::follow::Follower;
 use super::server::Signals;
 use super::terminal::{LAST_WORDS, Terminal};
-use super::{Failure, watch};
+use super::{Failure, INTERRUPTED, watch};
 use crate::config::Settings;
 
-/// What a process ended by a signal returns: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
 /// What "at once" may take: most often the ending can still be recorded.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -87,6 +85,10 @@ pub(super) async fn run(
         std::mem::forget(live);
     }
     terminal.finish().await;
+    if stop.is_cancelled() && matches!(ended, Some(Err(_))) {
+        // It could not even begin, and nobody wants it to any more.
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     match ended.transpose()? {
         Some((State::Succeeded, Shown::Whole)) if is_recorded => Ok(ExitCode::SUCCESS),
         Some((state, _)) if is_recorded && !stop.is_cancelled() => Ok(watch::exit_code(state)),
@@ -163,7 +165,8 @@ async fn submitted(
             return Err(format!("field {name}: given twice").into());
         }
         if is_file(field) && !Path::new(value).is_file() {
-            return Err(format!("field {name}: there is no file {value:?}").into());
+            let what = if Path::new(value).exists() { "is no regular file" } else { "is not there" };
+            return Err(format!("field {name}: {value:?} {what}: expected the path of a file").into());
         }
     }
     let mut files = Vec::new();

@@ -20,6 +20,8 @@ use tower::ServiceExt as _;
 use super::Failure;
 use crate::config::Settings;
 
+/// Two signals within this are one.
+const MOMENT: Duration = Duration::from_millis(300);
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
 /// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
@@ -43,6 +45,12 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for another one. What comes within a moment is the same: `timeout` and a terminal's Ctrl-C signal a process and its group.
+    async fn stop_again(&mut self) {
+        let _ = tokio::time::timeout(MOMENT, self.stop()).await;
+        self.stop().await;
     }
 
     /// Waits for one of them.
@@ -112,6 +120,6 @@ pub(super) async fn serve(
     tokio::select! {
         _ = async { tokio::join!(answers, live.shutdown(settings.shutdown_grace)) } => Ok(()),
         // A second signal ends at once; the next start marks what was running.
-        () = signals.stop() => Err("stopped by a second signal; what was running is marked at the next start".into()),
+        () = signals.stop_again() => Err("stopped by a second signal; what was running is marked at the next start".into()),
     }
 }

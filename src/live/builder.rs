@@ -200,7 +200,18 @@ impl LiveOpsBuilder {
             runtime.handle().clone(),
             Arc::clone(&changed),
         );
-        runner.recover().await?;
+        match runner.recover().await {
+            Ok(_) => {}
+            // The runner tries again each second.
+            Err(error @ StoreError::Unwritable(_)) => {
+                tracing::warn!(%error, "what dead processes left could not be marked yet");
+            }
+            Err(error) => {
+                // Dropping it here would block.
+                runtime.shutdown_background();
+                return Err(error.into());
+            }
+        }
         let lists = Arc::new(Lists::new(Arc::new(renderer.clone())));
         let live = LiveOps(Arc::new_cyclic(|inner| Inner {
             follower: tokio::spawn(follow::follow(inner.clone(), Arc::clone(&changed), Arc::clone(&lists)))

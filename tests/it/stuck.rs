@@ -3,7 +3,7 @@
 use std::io::{PipeReader, Write as _, pipe};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -164,4 +164,48 @@ async fn a_second_interrupt_waits_for_nobody() {
     signal(&alone.running, "-INT");
     assert_eq!(exit_code(&mut alone.running).await, Some(130));
     assert!(begin.elapsed() < Duration::from_secs(4), "at once, not after {:?}", begin.elapsed());
+}
+
+/// What a dead process left is marked as soon as that can be stored; until then nothing is held up by it.
+#[tokio::test]
+async fn a_dead_run_that_cannot_be_marked_yet_stops_nobody() {
+    let mut alone = Alone::start(&["steps=100000", "delay_ms=20"]).await;
+    alone.running.kill().expect("ours");
+    alone.running.wait().expect("ours");
+    let lock = alone.lock();
+    let id: String = lock.query_row("SELECT id FROM liveops_operations", [], |row| row.get(0)).expect("one");
+    let mut watch = liveops(alone.folder.path());
+    watch.args(["watch", &id]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watching = watch.spawn().expect("the binary starts");
+    let stderr: Arc<Mutex<String>> = Arc::default();
+    let mut lines = collect(watching.stderr.take().expect("a pipe"), &stderr);
+    soon("the warning", async {
+        while !lines.recv().await.expect("it goes on").contains("could not be marked yet") {}
+    })
+    .await;
+    drop(lock);
+    assert_eq!(exit_code(&mut watching).await, Some(1), "{}", stderr.lock().expect("no panic"));
+    assert_eq!(alone.state(), "interrupted");
+}
+
+/// Nothing was begun, and nobody wants it to be any more.
+#[tokio::test]
+async fn an_interrupt_before_anything_could_be_begun_is_an_interrupt() {
+    let mut alone = Alone::start(&["steps=1"]).await;
+    assert_eq!(exit_code(&mut alone.running).await, Some(0));
+    let _lock = alone.lock();
+    let mut command = run(alone.folder.path(), &["steps=1"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut running = command.spawn().expect("the binary starts");
+    let mut stderr = collect(running.stderr.take().expect("a pipe"), &Arc::default());
+    // Not before it listens: a signal would end it as it ends any process.
+    until("its handler", async || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        (u64::from_str_radix(caught.trim(), 16).ok()? & 0b10 != 0).then_some(())
+    })
+    .await;
+    signal(&running, "-INT");
+    soon("its word", async { while !stderr.recv().await.expect("it runs").contains("Once more") {} }).await;
+    assert_eq!(exit_code(&mut running).await, Some(130));
 }

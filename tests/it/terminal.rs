@@ -322,3 +322,29 @@ fn a_file_is_limited_as_in_a_form() {
     let left = std::fs::read_dir(folder.path().join("liveops.db-uploads")).expect("a folder");
     assert_eq!(left.count(), 1, "what was refused is not kept");
 }
+
+/// Also where only errors are logged, as from cron.
+#[tokio::test]
+async fn an_error_in_the_log_says_of_which_run_it_is() {
+    let server = Server::start().await;
+    server.demo_user().await;
+    let output = run(server.folder(), &["run", "simulate", "--field", "steps=1", "--field", "outcome=fail"]);
+    assert_code(&output, 1);
+    let (id, log) = (id_of(&stdout(&output)), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(log.contains(&format!("operation={id} kind=\"simulate\"")), "{log}");
+}
+
+#[test]
+fn a_run_that_ended_leaves_no_sign_of_life() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_code(
+        &finish(command(folder.path(), &["user", "add", "ada", "--password-stdin"]), "a password\n"),
+        0,
+    );
+    for _ in 0..5 {
+        assert_code(&run(folder.path(), &["run", "simulate", "--field", "steps=1"]), 0);
+        let files = std::fs::read_dir(folder.path()).expect("a folder").flatten();
+        let mut names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+        assert_eq!(names.find(|name| name.contains("-worker-")), None);
+    }
+}

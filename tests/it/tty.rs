@@ -1,6 +1,6 @@
 //! What `run` and `watch` look like in a real terminal.
 
-use crate::harness::{Server, Tty, signal};
+use crate::harness::{Server, Tty, signal, until};
 
 /// Starts a run that lasts, without the words that tests are about.
 fn long_run(server: &Server, message: &str, columns: u16, keys: &str) -> Tty {
@@ -99,4 +99,18 @@ async fn watching_shows_bars_too_and_can_be_left() {
     let lines = tty.lines();
     assert_eq!((count(&lines, " % ("), count(&lines, "goes on")), (0, 1), "{lines:#?}");
     assert_eq!(client.page(&id).await.state, "running");
+}
+
+/// The echo is off while a password is asked for, and on again whatever ends that.
+#[tokio::test]
+async fn an_interrupt_at_the_password_prompt_leaves_the_echo_on() {
+    let server = Server::start().await;
+    for word in ["-INT", "-TERM"] {
+        let mut tty = Tty::start(server.folder(), &["user", "add", "ada"], 80, "");
+        tty.shows("the prompt", |lines| count(lines, "Password:") == 1).await;
+        until("no echo", async || (!tty.echoes()).then_some(())).await;
+        signal(&tty.child, word);
+        assert_eq!(tty.ended().await, Some(130), "{word}");
+        assert!(tty.echoes(), "{word}");
+    }
 }

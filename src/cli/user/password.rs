@@ -4,8 +4,12 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use clap::Args;
 use liveops::access::Password;
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Failure;
+use crate::cli::INTERRUPTED;
+use crate::cli::server::Signals;
 
 /// Longest password, in bytes.
 const LONGEST: usize = 1024;
@@ -23,6 +27,7 @@ impl Source {
         let text = if self.password_stdin {
             from_stdin()?
         } else if std::io::stdin().is_terminal() {
+            let _restored = restored_when_interrupted()?;
             ask()?
         } else {
             return Err(
@@ -37,6 +42,29 @@ impl Source {
         }
         Ok(Password::new(text))
     }
+}
+
+/// Puts the terminal back as it was where a signal ends the process while it asks: the echo is off meanwhile. Until what is
+/// returned is dropped.
+fn restored_when_interrupted() -> Result<DropGuard, Failure> {
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin).map_err(|error| format!("the terminal cannot be used: {error}"))?;
+    let mut signals = Signals::listen()?;
+    let asking = CancellationToken::new();
+    tokio::spawn({
+        let asking = asking.clone();
+        async move {
+            tokio::select! {
+                () = asking.cancelled() => {}
+                () = signals.stop() => {
+                    let _ = tcsetattr(&stdin, OptionalActions::Now, &before);
+                    eprintln!();
+                    std::process::exit(INTERRUPTED.into());
+                }
+            }
+        }
+    });
+    Ok(asking.drop_guard())
 }
 
 fn from_stdin() -> Result<String, Failure> {

@@ -290,6 +290,10 @@ impl Store for Sqlite {
         self.0.readers.read(find).await
     }
 
+    fn leave(&self) {
+        self.0.worker.hide();
+    }
+
     async fn orphans(&self) -> StoreResult<Vec<Orphan>> {
         let database = self.0.readers.path().to_owned();
         let own = self.0.worker.id().to_owned();

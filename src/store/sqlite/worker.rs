@@ -63,6 +63,13 @@ impl Worker {
         Ok(())
     }
 
+    /// Takes the file away again. Left behind it does no harm: it is unlocked, and the next process removes it.
+    pub(super) fn hide(&self) {
+        if self.lock.lock().take().is_some() {
+            let _ = std::fs::remove_file(path_of(&self.database, &self.id));
+        }
+    }
+
     /// Says that this process lives, to be called each second or so.
     pub(super) fn beat(&self) {
         if let Some(shown) = self.lock.lock().as_mut().filter(|shown| shown.touched.elapsed() >= BEAT) {
@@ -75,10 +82,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if self.lock.get_mut().is_some() {
-            // Left behind it does no harm: it is unlocked, and the next process removes it.
-            let _ = std::fs::remove_file(path_of(&self.database, &self.id));
-        }
+        self.hide();
     }
 }
 

@@ -59,6 +59,12 @@ impl Tty {
         self.pty.resize(Size::new(rows, columns)).expect("its size is set");
     }
 
+    /// Whether what is typed is shown.
+    pub(crate) fn echoes(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&*self.pty).expect("its modes");
+        modes.local_modes.contains(rustix::termios::LocalModes::ECHO)
+    }
+
     /// Everything in it that is not empty, wrapped lines in one.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = self.terminal.lock().expect("no panic").screen().text();
