@@ -31,6 +31,7 @@
     each((live) => live.begin());
     document.addEventListener("submit", onSubmit);
     document.addEventListener("click", onClick, true);
+    document.addEventListener("keydown", ({ key, target }) => key === "End" && each((live) => live.part("log-lines") === target && toEnd(target)));
     document.addEventListener("visibilitychange", () => each((live) => live.resume()));
     addEventListener("pagehide", () => each((live) => live.rest()));
     addEventListener("pageshow", (event) => event.persisted && each((live) => live.resume()));
@@ -444,9 +445,9 @@
       if (answer?.ok || answer?.status === 409) return;
       button.ariaDisabled = null;
       button.textContent = label;
-      if (answer?.status === 401 || answer?.type === "opaqueredirect") return this.signedOut();
-      const words = answer ? "It could not be cancelled from here." : "The server can’t be reached; it was not cancelled.";
-      this.say(words, "lost", "Reload the page");
+      if (answer) return form.submit();
+      const words = "Not cancelled: the server can’t be reached.";
+      this.say(words, "lost");
       announce(words);
     }
   }
@@ -471,7 +472,7 @@
     }
   }
 
-  /** The second half of a double click on Cancel is not meant for the button in its place.
+  /** The second click on Cancel is not for the button in its place.
    * @param {MouseEvent} event */
   function onClick(event) {
     if (event.detail > 1 && event.target instanceof Element && event.target.closest('[data-liveop-command="restart"]')) event.preventDefault();

@@ -123,9 +123,12 @@ pub(super) fn signed_out(app: &App, parts: &Parts) -> Response {
     let path = uri.path();
     if !is_scripted(parts) && !is_stream(app, path) {
         // Whoever posted a command comes back to its page, since the command cannot be repeated.
-        let page = match parts.method {
-            Method::GET | Method::HEAD => uri.path_and_query().map_or(path, |whole| whole.as_str()),
-            _ => path.strip_suffix("/cancel").or_else(|| path.strip_suffix("/restart")).unwrap_or(path),
+        let page = match path.strip_suffix("/cancel").or_else(|| path.strip_suffix("/restart")) {
+            Some(page) => page,
+            None if matches!(parts.method, Method::GET | Method::HEAD) => {
+                uri.path_and_query().map_or(path, |whole| whole.as_str())
+            }
+            None => path,
         };
         if let Some(address) = app.identify.sign_in(page) {
             return Redirect::to(&address).into_response();

@@ -9,6 +9,7 @@ use axum::extract::{FromRef, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use minijinja::context;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tower_cookies::Cookies;
 use tracing::Instrument as _;
 
@@ -76,8 +77,13 @@ pub(super) async fn sign_in(
     login.sessions.end(&cookies).await?;
     login.sessions.hand_out(&cookies, secret);
     tracing::info!(user = user.id, "signed in");
-    Ok(Redirect::to(if next.is_empty() { "/" } else { next }).into_response())
+    let next = if next.is_empty() { "/" } else { next };
+    Ok(Redirect::to(&utf8_percent_encode(next, RAW).to_string()).into_response())
 }
+
+/// What an address in a header is written without (URL standard, section 1.3: the query's set, which holds the path's but for
+/// two); what is escaped already stays as it is.
+const RAW: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
 /// The button behind a login link: mail and chat scanners follow links, but press no buttons.
 pub(super) async fn link(

@@ -169,6 +169,19 @@ fn assert_to_login(answer: &Answer, path: &str) {
     assert_eq!(decoded, path);
 }
 
+/// A command's address is no page, however it was asked for.
+#[tokio::test]
+async fn whoever_signs_in_at_a_commands_address_comes_to_its_page() {
+    let server = Server::start().await;
+    let nobody = Client::new(server.address);
+    for method in ["GET", "HEAD", "POST"] {
+        for command in ["cancel", "restart"] {
+            let answer = nobody.send(Ask::new(method, &format!("/operations/x/{command}"))).await;
+            assert_to_login(&answer, "/operations/x");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_made_up_session_is_none() {
     let server = Server::start().await;

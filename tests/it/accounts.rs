@@ -103,6 +103,7 @@ async fn after_login_only_this_site_is_next() {
     server.user("alice").await;
     for (next, leads_to) in [
         ("/operations?page=1", "/operations?page=1"),
+        ("/%41/ä b?c=\"<>&d", "/%41/%C3%A4%20b?c=%22%3C%3E&d"),
         ("", "/"),
         ("//evil.example", "/"),
         ("/\\evil.example", "/"),

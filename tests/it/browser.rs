@@ -227,3 +227,45 @@ async fn without_scripts_the_newest_lines_are_in_sight_and_forms_work() {
     browser.press("Cancel").await;
     browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
 }
+
+#[tokio::test]
+async fn the_end_key_follows_a_busy_log_again() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let fields = [("steps", "100000"), ("delay_ms", "20"), ("log_every", "1")];
+    let id = simulate(&browser, &fields).await;
+    let lines = format!("document.getElementById('op-{id}-log-lines')");
+    browser.wait_until(&format!("{lines}.childElementCount > 100")).await;
+    let log = browser.wait_for(".liveop-log-lines").await;
+    log.send_keys("\u{e013}").await.expect("an arrow up");
+    let newest = || format!("return {lines}.lastElementChild.id");
+    let seen = browser.run(&newest()).await;
+    browser.wait_until(&format!("{lines}.lastElementChild.id !== {seen}")).await;
+    browser.run(&format!("{lines}.scrollTop = 0")).await;
+    log.send_keys("\u{e010}").await.expect("the end key");
+    for _ in 0..10 {
+        let seen = browser.run(&newest()).await;
+        browser.wait_until(&format!("{lines}.lastElementChild.id !== {seen}")).await;
+    }
+    browser
+        .wait_until(&format!("{lines}.scrollHeight - {lines}.scrollTop - {lines}.clientHeight < 12"))
+        .await;
+}
+
+/// The page is of an earlier sign-in: what the server says of that is shown, and not for a moment only.
+#[tokio::test]
+async fn a_cancel_that_is_refused_shows_why() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let id = simulate(&browser, &[("steps", "100000"), ("delay_ms", "20"), ("log_every", "1")]).await;
+    browser.run("document.querySelector('meta[name=liveops-csrf]').content = 'of another session'").await;
+    browser
+        .run("document.querySelectorAll('input[name=csrf_token]').forEach((field) => field.value = '')")
+        .await;
+    browser.press("Cancel").await;
+    browser.wait_for(".site-error").await;
+    assert!(browser.source().await.contains("This form is no longer valid"));
+    browser.open(&format!("/operations/{id}")).await;
+    browser.press("Cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+}
