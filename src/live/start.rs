@@ -58,9 +58,6 @@ impl LiveOps {
         kind: &str,
         input: Value,
     ) -> Result<OperationId, NotStarted> {
-        if self.kind_for(viewer, kind).is_none() {
-            return Err(NotStarted::NoKind(kind.to_owned()));
-        }
         self.submit(viewer, kind, input, Sent::default()).await
     }
 
@@ -76,9 +73,6 @@ impl LiveOps {
         input: Value,
         files: Vec<Receiving>,
     ) -> Result<OperationId, NotStarted> {
-        if self.kind_for(viewer, kind).is_none() {
-            return Err(NotStarted::NoKind(kind.to_owned()));
-        }
         let sent = Sent { files, claimed: true, ..Sent::default() };
         let id = self.submit(viewer, kind, input, sent).await?;
         self.0.runner.run(id).await;
@@ -104,7 +98,7 @@ impl LiveOps {
         input: Value,
         sent: Sent,
     ) -> Result<OperationId, NotStarted> {
-        let kind = self.0.registry.get(kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
+        let kind = self.kind_for(viewer, kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
         let new = NewOperation {
             id: OperationId::new(),
             kind: kind.name.clone(),
@@ -133,7 +127,7 @@ impl LiveOps {
             tracing::info!(operation = %created, kind, user, "sent again, so not started again");
             return Ok(created);
         }
-        files.into_iter().for_each(Receiving::keep);
+        files.into_iter().for_each(Receiving::release);
         tracing::info!(operation = %id, kind, user, "started");
         metrics::counter!("liveops_operations_started_total", "kind" => kind).increment(1);
         self.0.runner.queued();

@@ -187,9 +187,8 @@ impl Receiving {
         self.keep = false;
     }
 
-    /// The operation that it is for has been started.
-    pub(crate) fn keep(mut self) {
-        self.keep = true;
+    /// The operation that it is for has been started, and the store says so.
+    pub(crate) fn release(self) {
         // Closing it would do, but a copy of it may be on its way through a blocking thread.
         let _ = self.lock.unlock();
     }
@@ -237,7 +236,8 @@ mod tests {
         assert!(!upload.path.exists());
         let mut receiving = uploads.receive("a.csv").await.expect("a file");
         let upload = receiving.complete().await.expect("it is durable");
-        receiving.keep();
+        receiving.leave();
+        receiving.release();
         assert!(upload.path.exists());
     }
 

@@ -11,7 +11,6 @@ use std::collections::btree_map::Entry;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use axum::response::Response;
 use tokio_stream::StreamExt as _;
 
 use super::error::Refusal;
@@ -60,13 +59,8 @@ pub(super) struct Reading<'a> {
     pub(super) limit: u64,
 }
 
-/// Reads a command's form, which holds nothing but the token; then who the viewer is, or the answer to somebody who may not give it
-/// any more.
-pub(super) async fn read_command(
-    app: &App,
-    viewer: Viewer,
-    request: Request,
-) -> Result<Result<Viewer, Response>, Refusal> {
+/// Reads a command's form, which holds nothing but the token; then who the viewer is, who may have been signed out meanwhile.
+pub(super) async fn read_command(app: &App, viewer: Viewer, request: Request) -> Result<Viewer, Refusal> {
     app.csrf.check_source(request.headers())?;
     let genuine = |token: &str| app.csrf.is_of(token, &viewer);
     let reading =
@@ -191,10 +185,8 @@ impl Reading<'_> {
                 break;
             }
             let name = part.name().unwrap_or("").to_owned();
-            let is_file = self
-                .fields
-                .iter()
-                .any(|field| field.name == name && matches!(field.kind, FieldKind::File { .. }));
+            let field = self.field(&name);
+            let is_file = field.is_some_and(|field| matches!(field.kind, FieldKind::File { .. }));
             let file_name = file_name(&part);
             if let Some(file_name) = file_name.as_deref().filter(|_| is_file && *trusted) {
                 self.receive(&name, file_name, &mut part, &mut posted).await?;
@@ -210,12 +202,17 @@ impl Reading<'_> {
             }
             if stored {
                 self.take(name, text, trusted, &mut posted)?;
-            } else if *trusted && file_name.is_some() && self.fields.iter().any(|field| field.name == name) {
+            } else if *trusted && file_name.is_some() && field.is_some() {
                 // The field says so beside itself.
                 posted.values.entry(name).or_insert(Submitted::File(Upload::default()));
             }
         }
         Err(Refusal::Malformed(format!("it has more than {MOST_PARTS} parts")))
+    }
+
+    /// The kind's field of that name.
+    fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
     }
 
     /// Takes the text of a field, the token's first of all. Of a field that comes twice the first one counts.
@@ -227,7 +224,7 @@ impl Reading<'_> {
         posted: &mut Posted,
     ) -> Result<(), Refusal> {
         let is_own = OWN.contains(&name.as_str());
-        if !is_own && self.fields.iter().all(|field| field.name != name) {
+        if !is_own && self.field(&name).is_none() {
             return Ok(());
         }
         // A kind's field says so itself, beside its text.

@@ -37,10 +37,7 @@ pub(super) async fn start(
         limit: app.live.max_upload_bytes(),
     };
     let (parts, mut posted) = reading.read(request).await?;
-    let viewer = match identify::again(&app, &parts, viewer.clone()).await? {
-        Ok(viewer) => viewer,
-        Err(answer) => return Ok(answer),
-    };
+    let viewer = identify::again(&app, &parts, viewer.clone()).await?;
     let kind = pages::with_form(&app, &viewer, &kind.name)?;
     let files = std::mem::take(&mut posted.files);
     let form = |errors, general| {
@@ -83,13 +80,10 @@ pub(super) async fn cancel(
     Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let id = pages::owned(&app, &viewer, &id).await?;
+    let id = pages::owned(&app, &viewer, &id).await?.id;
     let (parts, body) = request.into_parts();
     let scripted = is_scripted(&parts);
-    let viewer = match read_command(&app, viewer, Request::from_parts(parts, body)).await? {
-        Ok(viewer) => viewer,
-        Err(answer) => return Ok(answer),
-    };
+    let viewer = read_command(&app, viewer, Request::from_parts(parts, body)).await?;
     app.live.cancel(&viewer, id).await?;
     tracing::info!(operation = %id, user = viewer.id, "asked to stop");
     // The script's page learns what became of it from its stream.
@@ -103,11 +97,8 @@ pub(super) async fn restart(
     Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let id = pages::owned(&app, &viewer, &id).await?;
-    let viewer = match read_command(&app, viewer, request).await? {
-        Ok(viewer) => viewer,
-        Err(answer) => return Ok(answer),
-    };
+    let id = pages::owned(&app, &viewer, &id).await?.id;
+    let viewer = read_command(&app, viewer, request).await?;
     match app.live.restart(&viewer, id).await? {
         RestartAnswer::Queued => {
             tracing::info!(operation = %id, user = viewer.id, "restarted");

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use minijinja::context;
 
 use super::App;
@@ -23,6 +23,9 @@ use crate::store::StoreError;
 /// Why a request was not answered as it wished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
+    /// With the way to the sign-in page, where there is one to go to.
+    #[error("signed out")]
+    SignedOut(Option<String>),
     #[error("The address may be mistyped, or what it shows was removed or is somebody else’s.")]
     NotFound,
     #[error(
@@ -63,6 +66,7 @@ impl Refusal {
     /// What happened in a few words: a status code's own name says nothing to most people.
     fn title(&self) -> &'static str {
         match self {
+            Self::SignedOut(_) => "You are signed out",
             Self::NotFound => "There is nothing here",
             Self::ForeignForm => "This form is no longer valid",
             Self::DeadLink => "This link no longer works",
@@ -82,6 +86,8 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
+            Self::SignedOut(Some(_)) => StatusCode::SEE_OTHER,
+            Self::SignedOut(None) => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::ForeignForm => StatusCode::FORBIDDEN,
             Self::DeadLink => StatusCode::GONE,
@@ -126,6 +132,13 @@ impl From<RenderError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        // It has no page: people are led on, and scripts go by the status.
+        if let Self::SignedOut(address) = &self {
+            return match address {
+                Some(address) => Redirect::to(address).into_response(),
+                None => (self.status(), format!("{self}\n")).into_response(),
+            };
+        }
         let mut response = (self.status(), format!("{self}\n")).into_response();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use axum::extract::{OriginalUri, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, Method, StatusCode, Uri};
+use axum::http::{Extensions, Method, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::error::Refusal;
@@ -45,7 +45,7 @@ pub(super) async fn require_viewer(State(app): State<Arc<App>>, request: Request
         Ok(viewer) => viewer,
         Err(refusal) => return refusal.into_response(),
     };
-    let Some(viewer) = viewer else { return signed_out(&app, &parts) };
+    let Some(viewer) = viewer else { return signed_out(&app, &parts).into_response() };
     let mut request = Request::from_parts(parts, body);
     tracing::Span::current().record("user", &viewer.id);
     request.extensions_mut().insert(viewer.clone());
@@ -65,23 +65,21 @@ struct Asked {
     endings: u64,
 }
 
-/// Who the viewer of a request is now that its body was read, which may have taken long: a command of somebody who was signed out,
-/// removed or put out of the group meanwhile is not carried out. `Err` holds the answer to those.
-pub(super) async fn again(
-    app: &App,
-    parts: &Parts,
-    viewer: Viewer,
-) -> Result<Result<Viewer, Response>, Refusal> {
+/// Who the viewer of a request is even now. A command whose body took long to read is not carried out for somebody who was signed
+/// out, removed or put out of the group meanwhile; and whoever ended a session a moment before its stream could be ended did not
+/// find that. What other processes end is noticed of open streams.
+pub(super) async fn again(app: &App, parts: &Parts, viewer: Viewer) -> Result<Viewer, Refusal> {
     let asked = parts.extensions.get::<Asked>();
     if asked.is_some_and(|asked| asked.at.elapsed() < FRESH && asked.endings == app.live.stream_endings()) {
-        return Ok(Ok(viewer));
+        return Ok(viewer);
     }
-    let group = app.required_group.as_deref();
-    Ok(match identify(app, parts).await?.filter(|now| now.id == viewer.id && now.session == viewer.session) {
-        None => Err(signed_out(app, parts)),
-        Some(now) if now.passes(group) => Ok(now),
-        Some(_) => Err(Refusal::NotMember(group.unwrap_or_default().to_owned()).into_response()),
-    })
+    let now = identify(app, parts).await?;
+    let now = now.filter(|now| now.id == viewer.id && now.session == viewer.session);
+    let now = now.ok_or_else(|| signed_out(app, parts))?;
+    match &app.required_group {
+        Some(group) if !now.passes(Some(group)) => Err(Refusal::NotMember(group.clone())),
+        _ => Ok(now),
+    }
 }
 
 async fn identify(app: &App, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
@@ -89,18 +87,6 @@ async fn identify(app: &App, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
         tracing::error!(error, "the viewer could not be identified");
         Refusal::Unavailable
     })
-}
-
-/// Whether the viewer of a request is signed in and in the group even now: asked once their stream
-/// can be ended, since whoever ended their session before that did not find it. What other processes end is noticed
-/// of open streams, so that only endings of this one count here.
-pub(super) async fn is_still_in(app: &App, parts: &Parts, viewer: &Viewer) -> Result<bool, Refusal> {
-    if parts.extensions.get::<Asked>().is_some_and(|asked| asked.endings == app.live.stream_endings()) {
-        return Ok(true);
-    }
-    let now = identify(app, parts).await?;
-    let group = app.required_group.as_deref();
-    Ok(now.is_some_and(|now| now.id == viewer.id && now.session == viewer.session && now.passes(group)))
 }
 
 /// Lets members of the required group pass, and superusers.
@@ -118,7 +104,7 @@ pub(super) fn original<'a>(extensions: &'a Extensions, uri: &'a Uri) -> &'a Uri 
     extensions.get::<OriginalUri>().map_or(uri, |OriginalUri(uri)| uri)
 }
 
-pub(super) fn signed_out(app: &App, parts: &Parts) -> Response {
+fn signed_out(app: &App, parts: &Parts) -> Refusal {
     let uri = original(&parts.extensions, &parts.uri);
     let path = uri.path();
     if !is_scripted(parts) && !is_stream(app, path) {
@@ -130,11 +116,9 @@ pub(super) fn signed_out(app: &App, parts: &Parts) -> Response {
             }
             None => path,
         };
-        if let Some(address) = app.identify.sign_in(page) {
-            return Redirect::to(&address).into_response();
-        }
+        return Refusal::SignedOut(app.identify.sign_in(page));
     }
-    (StatusCode::UNAUTHORIZED, "signed out\n").into_response()
+    Refusal::SignedOut(None)
 }
 
 fn is_stream(app: &App, path: &str) -> bool {

@@ -124,10 +124,7 @@ pub(super) async fn logout(
     cookies: Cookies,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let viewer = match read_command(&login.app, viewer, request).await? {
-        Ok(viewer) => viewer,
-        Err(answer) => return Ok(answer),
-    };
+    let viewer = read_command(&login.app, viewer, request).await?;
     // A task of its own: a client that goes away now must not keep its streams.
     let ended = tokio::spawn(
         async move {

@@ -19,7 +19,7 @@ use super::layout::layout;
 use super::segment::Segment;
 use crate::access::{Channel, Viewer, random_text};
 use crate::live::Snapshot;
-use crate::operation::{FieldError, FieldKind, Kind, OperationId};
+use crate::operation::{FieldError, FieldKind, Kind, Record};
 use crate::progress::Level;
 use crate::projection::Line;
 use crate::render::Personal;
@@ -101,10 +101,10 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
     Ok(Html(app.live.renderer().page("form.html", context)?))
 }
 
-/// The id in an address, where that operation is there and the viewer's.
-pub(super) async fn owned(app: &App, viewer: &Viewer, id: &str) -> Result<OperationId, Refusal> {
-    let id: OperationId = id.parse().map_err(|_| Refusal::NotFound)?;
-    app.live.owned(viewer, id).await?.map(|record| record.id).ok_or(Refusal::NotFound)
+/// The record of the id in an address, where that operation is there and the viewer's.
+pub(super) async fn owned(app: &App, viewer: &Viewer, id: &str) -> Result<Record, Refusal> {
+    let id = id.parse().map_err(|_| Refusal::NotFound)?;
+    app.live.owned(viewer, id).await?.ok_or(Refusal::NotFound)
 }
 
 /// One operation's page.
@@ -173,8 +173,7 @@ pub(super) async fn log(
     Segment(id): Segment,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Refusal> {
-    let id = owned(&app, &viewer, &id).await?;
-    let latest = app.live.owned(&viewer, id).await?.ok_or(Refusal::NotFound)?.attempt;
+    let Record { id, attempt: latest, .. } = owned(&app, &viewer, &id).await?;
     let attempt = match query.get("attempt") {
         None => latest,
         Some(text) => text.parse().ok().filter(|n| (1..=latest).contains(n)).ok_or(Refusal::NotFound)?,

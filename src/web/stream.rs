@@ -17,9 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::App;
 use super::error::Refusal;
-use super::identify::{is_still_in, signed_out};
+use super::{App, identify};
 use crate::access::Viewer;
 use crate::live::{OpenError, Opened, Reader, StreamPlace};
 use crate::stream::Cursor;
@@ -43,9 +42,9 @@ pub(super) async fn open(
     let cursor = header_cursor.or(last_event_id).map_or(Cursor::START, Cursor::parse);
     match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Opened::Stream(reader, place)) => match is_still_in(&app, &parts, &viewer).await {
-            Ok(true) => respond(reader, place, app.shutdown.clone()),
-            Ok(false) => signed_out(&app, &parts),
+        Ok(Opened::Stream(reader, place)) => match identify::again(&app, &parts, viewer).await {
+            Ok(_) => respond(reader, place, app.shutdown.clone()),
+            Err(Refusal::NotMember(_)) => refused(),
             Err(refusal) => refusal.into_response(),
         },
         Err(OpenError::Refused) => {
