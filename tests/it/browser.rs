@@ -23,6 +23,12 @@ async fn simulate(browser: &Chromium, fields: &[(&str, &str)]) -> String {
     operation(browser).await
 }
 
+/// Waits until a log, as a script names it, got another line.
+async fn another_line(browser: &Chromium, log: &str) {
+    let seen = browser.run(&format!("return {log}.lastElementChild.id")).await;
+    browser.wait_until(&format!("{log}.lastElementChild.id !== {seen}")).await;
+}
+
 #[tokio::test]
 async fn a_csv_is_uploaded_and_its_result_arrives_without_a_reload() {
     let server = Server::start().await;
@@ -195,15 +201,13 @@ async fn a_log_is_followed_after_the_window_became_narrow() {
     let narrow = json!({ "width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": false });
     browser.cdp("Emulation.setDeviceMetricsOverride", &narrow).await;
     browser.wait_until("document.documentElement.clientWidth <= 320").await;
-    let seen = browser.run(&format!("return {lines}.lastElementChild.id")).await;
-    browser.wait_until(&format!("{lines}.lastElementChild.id !== {seen}")).await;
+    another_line(&browser, &lines).await;
     browser
         .wait_until(&format!("{lines}.scrollHeight - {lines}.scrollTop - {lines}.clientHeight < 12"))
         .await;
     // Who scrolls up stays there.
     browser.run(&format!("{lines}.scrollTop = 100")).await;
-    let seen = browser.run(&format!("return {lines}.lastElementChild.id")).await;
-    browser.wait_until(&format!("{lines}.lastElementChild.id !== {seen}")).await;
+    another_line(&browser, &lines).await;
     browser
         .wait_until(&format!("{lines}.scrollHeight - {lines}.scrollTop - {lines}.clientHeight > 12"))
         .await;
@@ -238,14 +242,11 @@ async fn the_end_key_follows_a_busy_log_again() {
     browser.wait_until(&format!("{lines}.childElementCount > 100")).await;
     let log = browser.wait_for(".liveop-log-lines").await;
     log.send_keys("\u{e013}").await.expect("an arrow up");
-    let newest = || format!("return {lines}.lastElementChild.id");
-    let seen = browser.run(&newest()).await;
-    browser.wait_until(&format!("{lines}.lastElementChild.id !== {seen}")).await;
+    another_line(&browser, &lines).await;
     browser.run(&format!("{lines}.scrollTop = 0")).await;
     log.send_keys("\u{e010}").await.expect("the end key");
     for _ in 0..10 {
-        let seen = browser.run(&newest()).await;
-        browser.wait_until(&format!("{lines}.lastElementChild.id !== {seen}")).await;
+        another_line(&browser, &lines).await;
     }
     browser
         .wait_until(&format!("{lines}.scrollHeight - {lines}.scrollTop - {lines}.clientHeight < 12"))
