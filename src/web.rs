@@ -22,13 +22,14 @@ mod stream;
 mod throttle;
 
 pub use self::metrics::metrics;
+pub use headers::PROTECTION;
 pub use identify::{Identify, IdentifyError};
 pub use session::Sessions;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use ipnet::IpNet;
@@ -119,7 +120,7 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(Arc::clone(&app), error::dress))
         .layer(CookieManagerLayer::new())
-        .layer(from_fn(headers::protect))
+        .layer(map_response(headers::protect))
         .layer(from_fn_with_state(app, requests::trace));
     without_stray_allow(router)
 }

@@ -1,5 +1,7 @@
 //! The HTTP server: HTTP/1.1 connections until a signal ends it.
 
+mod dressed;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tower::ServiceExt as _;
 
 use super::Failure;
 use crate::config::Settings;
+use dressed::Dressed;
 
 /// Two signals within this are one.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -103,7 +106,8 @@ pub(super) async fn serve(
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         });
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(site));
+        let connection =
+            http.serve_connection(TokioIo::new(Dressed::new(stream)), TowerToHyperService::new(site));
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             match connection.await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ where
         .route("/metrics", get(serve::<R>))
         .fallback(async || (StatusCode::NOT_FOUND, "there is /metrics here, and nothing else\n"))
         .with_state(Exporter { live, render })
-        .layer(from_fn(headers::protect))
+        .layer(map_response(headers::protect))
 }
 
 async fn serve<R>(State(exporter): State<Exporter<R>>) -> Response

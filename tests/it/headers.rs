@@ -255,3 +255,37 @@ async fn odd_requests_are_answered_like_others() {
         }
     }
 }
+
+/// What is no request at all, or has a head that nobody would send.
+#[tokio::test]
+async fn what_is_no_request_is_hardened_too() {
+    let server = Server::start().await;
+    let many = "X-A: 1\r\n".repeat(200);
+    for (request, status) in [
+        ("NONSENSE\r\n\r\n".to_owned(), "400"),
+        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000)), "414"),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n"), "431"),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\nX-A: {}\r\n\r\n", "x".repeat(1_000_000)), "431"),
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        // It may be refused before it is sent whole.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let mut piece = [0; 1024];
+        while !answer.ends_with(b"\r\n\r\n") {
+            let read = soon("the answer", stream.read(&mut piece)).await.expect("a connection");
+            assert_ne!(read, 0, "{}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&piece[..read]);
+        }
+        let head = String::from_utf8(answer).expect("ASCII");
+        assert_eq!(head.split(' ').nth(1), Some(status), "{head}");
+        for header in [
+            &format!("content-security-policy: {CSP}"),
+            "x-content-type-options: nosniff",
+            "referrer-policy: same-origin",
+            "cache-control: no-store",
+        ] {
+            assert_eq!(head.matches(&format!("\r\n{header}\r\n")).count(), 1, "{header} in {head}");
+        }
+    }
+}
