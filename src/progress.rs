@@ -1,18 +1,21 @@
 //! What running code says, through one cheap handle.
 
+mod content;
 mod text;
 mod track;
 mod update;
 
+pub use content::{CONTENT_LIMIT, Content, ContentError, ElementId, Html};
 pub(crate) use text::shortened;
 pub use text::{LINE_LIMIT, TEXT_LIMIT, Text};
-pub use track::{Track, TrackItems};
+pub use track::{Track, TrackItems, TrackStream};
 pub use update::{Level, Sink, StageSpec, Update};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 
 use crate::operation::{Operation, Outcome, Result};
@@ -83,6 +86,66 @@ impl Progress {
     /// comes as `Ok`, or as `Err(Cancelled)` once the operation is asked to stop.
     pub fn track<I: IntoIterator>(&self, items: I) -> Track<I::IntoIter> {
         Track::new(self.clone(), items.into_iter())
+    }
+
+    /// Follows an async stream with the bar, like [`Progress::track`] does an iterator; while it waits for
+    /// an item it notices at once when the operation is asked to stop.
+    pub fn track_stream<S: Stream>(&self, items: S) -> TrackStream<S> {
+        TrackStream::new(self.clone(), items)
+    }
+
+    /// Counts `count` more that went well; the page shows how many.
+    pub fn ok(&self, count: u64) {
+        self.sink.update(Update::Tally { ok: count, skipped: 0 });
+    }
+
+    /// Counts `count` more that were left out on purpose.
+    pub fn skipped(&self, count: u64) {
+        self.sink.update(Update::Tally { ok: 0, skipped: count });
+    }
+
+    /// Counts one more that failed: `row` says which (`line 7`), `reason` why. Both are a line of the log, the
+    /// page lists the first ones, and all of them can be downloaded as CSV.
+    pub fn failed(&self, row: impl AsRef<str>, reason: impl AsRef<str>) {
+        let (row, reason) = (Text::label(row.as_ref()), Text::new(reason.as_ref()));
+        self.sink.update(Update::Failed { row, reason });
+    }
+
+    /// Replaces what stands in a region of the operation's own, which `<kind>_live.html` has a place for, or else
+    /// comes into `…-extra`. It survives reloads. For a template see [`Content::template`].
+    ///
+    /// ```
+    /// # use liveops::{Progress, progress::{Content, Html}};
+    /// # fn run(p: Progress) -> Result<(), Box<dyn std::error::Error>> {
+    /// p.swap("chart", Content::template("chart", [3, 5, 8])?)?; // renders <kind>_chart.html
+    /// p.swap("note", Html::trusted("<em>Half way</em>"))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ContentError`] when `id` is no name for a region, or the content is too large.
+    pub fn swap(&self, id: &str, content: impl Into<Content>) -> std::result::Result<(), ContentError> {
+        let (id, content) = (ElementId::new(id)?, Arc::new(content.into().checked()?));
+        self.sink.update(Update::Replace { id, content });
+        Ok(())
+    }
+
+    /// The same with HTML only.
+    ///
+    /// # Errors
+    /// As of [`Progress::swap`].
+    pub fn html(&self, id: &str, html: Html) -> std::result::Result<(), ContentError> {
+        self.swap(id, html)
+    }
+
+    /// Adds to the end of a region of the operation's own. Very long ones lose their beginning.
+    ///
+    /// # Errors
+    /// As of [`Progress::swap`].
+    pub fn append(&self, id: &str, content: impl Into<Content>) -> std::result::Result<(), ContentError> {
+        let (id, content) = (ElementId::new(id)?, Arc::new(content.into().checked()?));
+        self.sink.update(Update::Append { id, content });
+        Ok(())
     }
 
     /// Adds a line to the log. Control characters become U+FFFD, a text over 64 KiB several lines.

@@ -6,19 +6,23 @@
 
 mod estimate;
 mod log;
+mod own;
 mod row;
 mod stages;
+mod tally;
 
 pub use estimate::Bar;
 pub use log::{Line, LogChange, LogTail, Shown};
+pub use own::{Own, OwnChange, OwnRegion, Piece};
 pub use row::Row;
 pub(crate) use row::whole;
 pub use stages::{Stage, StageState, Stages};
+pub use tally::{FailedRow, Tally};
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::operation::{Ending, State};
 use crate::progress::{Level, Text, Update};
@@ -33,6 +37,8 @@ pub enum Region {
     Status,
     /// The bar and its numbers.
     Progress,
+    /// Which rows failed.
+    Failures,
     /// How many lines the log has.
     LogMore,
     /// The log's tail.
@@ -47,10 +53,11 @@ pub enum Region {
 
 impl Region {
     /// Every region, in the order in which a stream sends them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Stages,
         Self::Status,
         Self::Progress,
+        Self::Failures,
         Self::LogMore,
         Self::LogLines,
         Self::Result,
@@ -64,6 +71,7 @@ impl Region {
             Self::Stages => "stages",
             Self::Status => "status",
             Self::Progress => "progress",
+            Self::Failures => "failures",
             Self::LogMore => "log-more",
             Self::LogLines => "log-lines",
             Self::Result => "result",
@@ -91,11 +99,22 @@ pub struct Projection {
     state: State,
     state_changed: u64,
     /// The version at which each region last changed, in the order of [`Region::ALL`].
+    #[serde(deserialize_with = "changed")]
     changed: [u64; Region::ALL.len()],
     status: Status,
     before: Option<u64>,
     stages: Stages,
     bar: Bar,
+    /// How fast the whole goes on.
+    #[serde(default)]
+    speed: estimate::Speed,
+    /// The furthest that the whole was with stages, 0 to 1.
+    #[serde(default)]
+    furthest: f64,
+    #[serde(default)]
+    tally: Tally,
+    #[serde(default)]
+    own: Own,
     log: LogTail,
     ending: Option<Arc<Ending>>,
     started: Option<Timestamp>,
@@ -113,6 +132,8 @@ pub struct Delta {
     pub regions: Vec<Region>,
     /// The lines to append, where that is enough.
     pub append: Vec<Arc<Line>>,
+    /// What is news in regions of the operation's own.
+    pub own: Vec<OwnChange>,
     /// Where the reader stands afterwards.
     pub to: Cursor,
 }
@@ -133,6 +154,10 @@ impl Projection {
             before: None,
             stages: Stages::default(),
             bar: Bar::new(now),
+            speed: estimate::Speed::new(now),
+            furthest: 0.0,
+            tally: Tally::default(),
+            own: Own::default(),
             log: LogTail::new(log_tail),
             ending: None,
             started: (state != State::Waiting).then_some(now),
@@ -147,10 +172,16 @@ impl Projection {
             return false;
         }
         self.updated = self.updated.max(now);
-        let changed = self.change(update, now);
+        let settles = !matches!(update, Update::LeaveStage | Update::Ended(_) | Update::State(_));
+        let settled = settles && self.stages.settle();
+        if settled {
+            self.begin_bar();
+        }
+        let changed = self.change(update, now) || settled;
         // The time that it takes goes on, whatever is said.
         if changed && seconds_between(self.measured, self.updated) >= 1.0 {
             self.touch(Region::Progress);
+            self.advance();
         }
         changed
     }
@@ -171,27 +202,37 @@ impl Projection {
                 self.bar.count(label, unit, total, self.updated);
                 self.touch(Region::Progress);
                 self.touch_stage_percent();
+                self.advance();
             }
+            Update::Tally { ok, skipped } => {
+                if !self.tally.add(ok, skipped) {
+                    return false;
+                }
+                self.touch(Region::Progress);
+            }
+            Update::Failed { row, reason } => {
+                self.log.push_failure(&row, &reason, now, self.version + 1);
+                self.tally.fail(row, reason);
+                for region in [Region::LogMore, Region::Progress, Region::Failures] {
+                    self.touch(region);
+                }
+            }
+            Update::Replace { id, content } => return self.own.replace(id, content, self.version + 1),
+            Update::Append { id, content } => return self.own.append(id, content, self.version + 1),
             Update::Stages(specs) => {
                 self.stages.announce(specs);
                 self.touch(Region::Stages);
                 self.touch(Region::Progress);
+                self.advance();
             }
             Update::EnterStage(name) => {
                 self.stages.enter(name, self.updated);
-                self.bar = Bar::new(self.updated);
-                self.touch(Region::Stages);
-                self.touch(Region::Progress);
+                self.begin_bar();
             }
             Update::LeaveStage => {
-                // Of one that was asked to stop, the stage is left in the middle as a rule: its ending,
-                // or the next stage, says what became of it.
-                if self.state == State::Cancelling || !self.stages.leave(self.updated) {
-                    return false;
-                }
-                self.bar = Bar::new(self.updated);
-                self.touch(Region::Stages);
-                self.touch(Region::Progress);
+                // What is said next tells whether it was done.
+                self.stages.leave_later(self.updated);
+                return false;
             }
             Update::Log { level, text } => {
                 self.log.push(level, text, now, self.version + 1);
@@ -225,7 +266,7 @@ impl Projection {
     /// Publishes what changed. Returns whether there was anything.
     pub fn flush(&mut self) -> bool {
         let next = self.version + 1;
-        let dirty = self.state_changed == next || self.changed.contains(&next);
+        let dirty = self.state_changed == next || self.changed.contains(&next) || self.own.changed() == next;
         if dirty {
             self.version = next;
             self.log.publish();
@@ -255,7 +296,13 @@ impl Projection {
             })
             .collect();
         let append = if let LogChange::Append(lines) = log { lines } else { Vec::new() };
-        Some(Delta { state: newer(self.state_changed), regions, append, to: self.cursor() })
+        Some(Delta {
+            state: newer(self.state_changed),
+            regions,
+            append,
+            own: self.own.since(seen),
+            to: self.cursor(),
+        })
     }
 
     /// The same cursor, or the start where it is of another life of the page: all such readers lack
@@ -312,6 +359,16 @@ impl Projection {
         &self.bar
     }
 
+    /// How many went well, failed or were left out.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The regions of the operation's own.
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
     /// The log's tail, lines included that are not yet published.
     pub fn log(&self) -> &LogTail {
         &self.log
@@ -332,25 +389,48 @@ impl Projection {
         self.started.map(|started| seconds_between(started, self.measured))
     }
 
-    /// Seconds from the beginning of the present count to when its progress last changed.
-    pub fn count_seconds(&self) -> f64 {
-        seconds_between(self.bar.since(), self.measured)
-    }
-
-    /// The seconds that are left of the whole work at the speed so far; none while that is too early to say.
+    /// The seconds that are left of the whole work at the smoothed speed; none while that is too early to say, or
+    /// changes too much to be believed.
     pub fn seconds_left(&self) -> Option<f64> {
-        if self.stages.is_empty() {
-            return estimate::seconds_left(self.bar.fraction()?, self.count_seconds());
-        }
-        estimate::seconds_left(self.stages.overall(self.bar.fraction())?, self.elapsed_seconds()?)
+        self.whole()?;
+        self.speed.seconds_until(1.0)
     }
 
-    /// The whole work done, 0 to 100, where it is known.
+    /// The whole work done, 0 to 100, where it is known. With stages it never goes back; without them it is
+    /// that of the present count.
     pub fn overall_percent(&self) -> Option<f64> {
         if self.state == State::Succeeded {
             return Some(100.0);
         }
-        self.stages.overall(self.bar.fraction()).map(|fraction| fraction * 100.0)
+        self.whole().map(|fraction| fraction * 100.0)
+    }
+
+    fn whole(&self) -> Option<f64> {
+        let whole = self.stages.overall(self.bar.fraction());
+        if self.stages.is_empty() {
+            return whole;
+        }
+        let furthest = Some(self.furthest).filter(|furthest| *furthest > 0.0);
+        whole.map_or(furthest, |whole| Some(whole.max(self.furthest)))
+    }
+
+    /// Takes note of how far it came, and how fast.
+    fn advance(&mut self) {
+        self.bar.observe(self.updated);
+        if let Some(whole) = self.whole() {
+            if !self.stages.is_empty() {
+                self.furthest = whole;
+            }
+            self.speed.observe(whole, self.updated);
+        }
+    }
+
+    /// The bar begins anew, with a stage.
+    fn begin_bar(&mut self) {
+        self.bar = Bar::new(self.updated);
+        self.touch(Region::Stages);
+        self.touch(Region::Progress);
+        self.advance();
     }
 
     fn touch(&mut self, region: Region) {
@@ -373,6 +453,9 @@ impl Projection {
         if changed {
             self.touch(Region::Progress);
             self.touch_stage_percent();
+            if self.speed.is_due(self.updated) {
+                self.advance();
+            }
         }
         changed
     }
@@ -381,8 +464,15 @@ impl Projection {
     fn touch_stage_percent(&mut self) {
         if self.stages.set_percent(self.bar.fraction()) {
             self.touch(Region::Stages);
+            self.advance();
         }
     }
+}
+
+/// The versions of the regions; of a page that another version of this program stored, all count as changed.
+fn changed<'de, D: Deserializer<'de>>(stored: D) -> Result<[u64; Region::ALL.len()], D::Error> {
+    let versions = Vec::<u64>::deserialize(stored)?;
+    Ok(versions.try_into().unwrap_or([u64::MAX; Region::ALL.len()]))
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {

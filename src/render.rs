@@ -6,7 +6,8 @@ mod templates;
 
 pub use addresses::Addresses;
 pub use filters::duration;
-pub use templates::TemplateError;
+use templates::Templates;
+pub use templates::{Reading, TemplateError};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,10 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
-use minijinja::{Environment, Error, context};
+use minijinja::{Error, context};
 
 use crate::operation::{Record, Registry};
-use crate::projection::{Delta, Line, Projection, Region, Row, Shown, whole};
+use crate::progress::{Content, ElementId};
+use crate::projection::{Delta, Line, OwnRegion, Piece, Projection, Region, Row, Shown, whole};
 use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, RowRenderer, Subject, Swap};
 
 /// A time in a page's `datetime`.
@@ -37,9 +39,7 @@ pub struct RenderError {
 /// Renders pages and regions.
 #[derive(Clone)]
 pub struct Renderer {
-    templates: Arc<Environment<'static>>,
-    /// The same, as they are without those of a folder.
-    embedded: Arc<Environment<'static>>,
+    templates: Arc<Templates>,
     addresses: Addresses,
     /// The kinds that can be run again here, and whether a form starts them; any kind, without it.
     kinds: Option<Arc<HashMap<String, bool>>>,
@@ -67,16 +67,33 @@ pub struct Personal {
 impl Renderer {
     /// A renderer with the embedded templates, for operations below `addresses`.
     pub fn new(addresses: Addresses) -> Self {
-        let embedded = Arc::new(templates::embedded());
-        Self { templates: Arc::clone(&embedded), embedded, addresses, kinds: None }
+        Self { templates: Arc::new(Templates::embedded()), addresses, kinds: None }
     }
 
     /// The same, with the templates of a folder instead of the embedded ones of their names.
     ///
     /// # Errors
     /// When the folder or a template of it cannot be used.
-    pub fn with_templates(self, folder: &Path) -> Result<Self, TemplateError> {
-        Ok(Self { templates: Arc::new(templates::with_those_of(folder)?), ..self })
+    pub fn with_templates(self, folder: &Path, reading: Reading) -> Result<Self, TemplateError> {
+        Ok(Self { templates: Arc::new(Templates::of(folder, reading)?), ..self })
+    }
+
+    /// Whether there is a template of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.templates.get().environment().get_template(name).is_ok()
+    }
+
+    /// The result of an operation as text, by the template `<kind>_result.txt`; none where there is no such
+    /// template.
+    ///
+    /// # Errors
+    /// When the template fails.
+    pub fn result_text(&self, kind: &str, result: &serde_json::Value) -> Result<Option<String>, RenderError> {
+        let name = format!("{kind}_result.txt");
+        if !self.has(&name) {
+            return Ok(None);
+        }
+        self.page(&name, context! { result => Value::from(Serde(result)) }).map(Some)
     }
 
     /// Offers only what these kinds allow: an operation of another one cannot be run again here, and some are not
@@ -100,8 +117,7 @@ impl Renderer {
         const NAME: &str = "error.html";
         self.page(NAME, context.clone()).or_else(|error| {
             tracing::error!(%error, "a page failed to render");
-            let template = self.embedded.get_template(NAME);
-            let page = template.and_then(|template| template.render(context));
+            let page = templates::built_in().get_template(NAME).and_then(|template| template.render(context));
             page.map_err(|source| RenderError { name: NAME.to_owned(), source })
         })
     }
@@ -117,6 +133,8 @@ impl Renderer {
     /// When its template fails, which is the template's fault and not the viewer's.
     pub fn page(&self, name: &str, context: Value) -> Result<String, RenderError> {
         self.templates
+            .get()
+            .environment()
             .get_template(name)
             .and_then(|template| template.render(context))
             .map_err(|source| RenderError { name: name.to_owned(), source })
@@ -162,6 +180,7 @@ impl Renderer {
             reference => id.reference(),
             result => ending.and_then(|ending| ending.result.as_ref()).map(|result| Value::from(Serde(result))),
             regions => Value::from_pairs(regions),
+            own => Value::from_pairs(self.places(&subject, projection)),
         }
     }
 
@@ -205,9 +224,9 @@ impl Renderer {
         self.page(&name, context).unwrap_or_else(|error| {
             tracing::error!(operation = %subject.id, region = region.name(), %error, "a region failed to render");
             format!(
-                "<div id=\"{element}-{}\" class=\"liveop-broken\">This part of the page could not be shown. \
-                 The server's log says why.</div>",
-                region.name()
+                "<div id=\"{element}-{}\" class=\"liveop-broken\">{}</div>",
+                region.name(),
+                templates::BROKEN
             )
         })
     }
@@ -242,7 +261,6 @@ impl Renderer {
             }
             Region::Progress => {
                 let bar = projection.bar();
-                let seconds = projection.count_seconds();
                 context! {
                     active => !state.is_final(),
                     percent => projection.overall_percent().map(whole),
@@ -250,11 +268,19 @@ impl Renderer {
                     unit => bar.unit().map(|unit| unit.as_str()),
                     done => bar.done(),
                     total => bar.total(),
-                    rate => bar.rate(seconds).map(readable),
+                    ok => projection.tally().ok(),
+                    skipped => projection.tally().skipped(),
+                    failed => projection.tally().failed(),
+                    rate => bar.rate().map(readable),
                     seconds_left => projection.seconds_left().map(f64::ceil),
                     stage => projection.stages().current_name().map(|name| name.as_str()),
                     elapsed_seconds => projection.elapsed_seconds().map(f64::floor),
                 }
+            }
+            Region::Failures => {
+                let tally = projection.tally();
+                let rows: Vec<_> = tally.first_failed().iter().map(|row| Value::from(Serde(row))).collect();
+                context! { total => tally.failed(), rows, url => at.failed_rows(id), final => state.is_final() }
             }
             Region::LogMore => {
                 context! { total => log.total, hidden => log.hidden, url => at.log(id) }
@@ -271,7 +297,7 @@ impl Renderer {
                     error => ending.and_then(|ending| ending.message.as_ref()).map(|message| message.as_str()),
                     op => context! { id => id.to_string(), kind => &*subject.kind, state => state.as_str(), result => &result },
                     result => result,
-                    has_template => self.templates.get_template(&templates::result_of(&subject.kind)).is_ok(),
+                    has_template => self.has(&templates::result_of(&subject.kind)),
                     redirect => ending.and_then(|ending| ending.redirect.as_ref()),
                     next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
                     reference => id.to_string(),
@@ -279,7 +305,12 @@ impl Renderer {
                     can_restart => self.runs(&subject.kind),
                 }
             }
-            Region::Extra => Value::UNDEFINED,
+            Region::Extra => {
+                let others =
+                    projection.own().iter().filter(|region| !self.has_place(&subject.kind, region.id()));
+                let html: String = others.map(|region| self.own_region(subject, region)).collect();
+                context! { own => Value::from_safe_string(html) }
+            }
             Region::Controls => context! {
                 csrf => csrf,
                 cancel_url => (!state.is_final()).then(|| at.cancel(id)),
@@ -287,6 +318,75 @@ impl Renderer {
             },
         };
         context! { ..own, ..base }
+    }
+
+    /// The regions that the container of the operation's kind has places for, rendered.
+    fn places(&self, subject: &Subject, projection: &Projection) -> Vec<(String, Value)> {
+        let own = projection.own().iter().filter(|region| self.has_place(&subject.kind, region.id()));
+        own.map(|region| (region.id().to_string(), Value::from_safe_string(self.own_region(subject, region))))
+            .collect()
+    }
+
+    /// Whether the container of that kind has a place for a region of the operation's own.
+    fn has_place(&self, kind: &str, id: &ElementId) -> bool {
+        self.templates.get().has_place(kind, id.as_str())
+    }
+
+    /// A region of the operation's own as its whole element.
+    fn own_region(&self, subject: &Subject, region: &OwnRegion) -> String {
+        let id = region.id();
+        let pieces: String = region.pieces().map(|piece| self.piece(subject, id, piece)).collect();
+        format!("<div id=\"op-{}-{id}\" class=\"liveop-own\">{pieces}</div>", subject.id)
+    }
+
+    /// One piece of it. It has an id, so that a repeat is harmless.
+    fn piece(&self, subject: &Subject, id: &ElementId, piece: &Piece) -> String {
+        let html = match &*piece.content {
+            Content::Html(html) => html.as_str().into(),
+            Content::Template { name, context } => {
+                let name = format!("{}_{name}.html", subject.kind);
+                Cow::Owned(self.page(&name, Value::from(Serde(context))).unwrap_or_else(|error| {
+                    tracing::error!(operation = %subject.id, region = %id, %error, "a region failed to render");
+                    format!("<p class=\"liveop-broken\">{}</p>", templates::BROKEN)
+                }))
+            }
+        };
+        format!("<div id=\"op-{}-{id}-{}\">{html}</div>", subject.id, piece.seq)
+    }
+
+    /// What is news in regions of the operation's own. One that has no place comes into the extra region,
+    /// where an id that is there already is replaced.
+    fn own_fragments(
+        &self,
+        subject: &Subject,
+        projection: &Projection,
+        delta: &Delta,
+        frame: &mut FrameBuilder,
+    ) {
+        let element = format!("op-{}", subject.id);
+        let is_new = delta.regions.contains(&Region::Extra);
+        for change in &delta.own {
+            let has_place = self.has_place(&subject.kind, &change.id);
+            let own = format!("{element}-{}", change.id);
+            let (id, swap, html) = match &change.append {
+                // It came with the extra region.
+                _ if is_new && !has_place => continue,
+                Some(pieces) => {
+                    let html = pieces.iter().map(|piece| self.piece(subject, &change.id, piece)).collect();
+                    (own, Swap::Append, html)
+                }
+                None => {
+                    let Some(region) = projection.own().get(change.id.as_str()) else { continue };
+                    let html = self.own_region(subject, region);
+                    if has_place {
+                        (own, Swap::Outer, html)
+                    } else {
+                        (format!("{element}-extra"), Swap::Append, html)
+                    }
+                }
+            };
+            frame.fragment(&Fragment { id, swap, html });
+        }
     }
 
     fn log_line(&self, element: &str, line: &Line) -> String {
@@ -335,6 +435,7 @@ impl FrameRenderer for Renderer {
                 html: delta.append.iter().map(|line| self.log_line(&element, line)).collect(),
             });
         }
+        self.own_fragments(subject, projection, delta, &mut frame);
         if let Some(ending) = projection.ending() {
             if let Some(next) = ending.next {
                 frame.chain(id, next, &self.addresses.operation(next));

@@ -139,6 +139,7 @@ fn operations(app: &Arc<App>) -> Router {
         .route("/operations/{id}/cancel", post(commands::cancel))
         .route("/operations/{id}/restart", post(commands::restart))
         .route("/operations/{id}/log", get(pages::log))
+        .route("/operations/{id}/failed.csv", get(pages::failed_rows))
         .route("/stream", get(stream::open).head(stream::only_get).fallback(stream::only_get))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_group))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_viewer))

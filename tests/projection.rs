@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 use liveops::operation::{Ending, State};
-use liveops::progress::{StageSpec, Text, Update};
+use liveops::progress::{Level, StageSpec, Text, Update};
 use liveops::projection::{Projection, StageState};
+use proptest::prelude::*;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -59,4 +60,59 @@ fn what_is_left_is_of_the_whole_work() {
     let mut plain = Projection::new(1, 1, State::Running, 200, NOW);
     plain.apply(Update::Percent(83.0), later);
     assert_eq!(plain.seconds_left().map(f64::round), Some(2.0));
+}
+
+#[test]
+fn a_stage_that_is_left_because_of_an_error_does_not_count_as_done() {
+    let mut page = in_the_first_of_two_stages(26.0);
+    page.apply(Update::LeaveStage, NOW);
+    assert_eq!(page.overall_percent(), Some(13.0));
+    page.apply(Update::Ended(Ending::failed("no")), NOW);
+    assert_eq!(page.overall_percent(), Some(13.0));
+    let states: Vec<_> = page.stages().iter().map(|stage| stage.state).collect();
+    assert_eq!(states, [StageState::Failed, StageState::Todo]);
+}
+
+#[test]
+fn what_goes_on_after_a_stage_says_that_it_was_done() {
+    let mut page = in_the_first_of_two_stages(26.0);
+    page.apply(Update::LeaveStage, NOW);
+    page.apply(Update::Log { level: Level::Info, text: Text::new("read") }, NOW);
+    assert_eq!(page.overall_percent(), Some(50.0));
+    assert!(page.stages().iter().any(|stage| stage.state == StageState::Done));
+}
+
+proptest! {
+    #[test]
+    fn with_stages_the_whole_never_goes_back(steps in prop::collection::vec((0usize..5, 0.0..100.0f64), 1..40)) {
+        let mut page = in_the_first_of_two_stages(10.0);
+        let mut furthest = 0.0f64;
+        for (step, number) in steps {
+            let name = ["Read", "Write", "Unannounced"][number as usize % 3];
+            page.apply(match step {
+                0 => Update::EnterStage(Text::new(name)),
+                1 => Update::LeaveStage,
+                2 => Update::Count { label: None, unit: None, total: Some(9) },
+                3 => Update::Done(number as u64 % 12),
+                _ => Update::Percent(number),
+            }, NOW);
+            let whole = page.overall_percent().expect("there are stages");
+            prop_assert!(whole >= furthest, "{whole} after {furthest}");
+            furthest = whole;
+        }
+    }
+}
+
+#[test]
+fn failed_rows_are_counted_and_lines_of_the_log() {
+    let mut page = Projection::new(1, 1, State::Running, 200, NOW);
+    page.apply(Update::Tally { ok: 2, skipped: 1 }, NOW);
+    for n in 0..100 {
+        page.apply(Update::Failed { row: Text::new(&format!("line {n}")), reason: Text::new("a: b") }, NOW);
+    }
+    let tally = page.tally();
+    assert_eq!((tally.ok(), tally.skipped(), tally.failed()), (2, 1, 100));
+    assert_eq!(tally.first_failed().len(), 20, "a page lists some");
+    let line = page.log().last().expect("a line");
+    assert_eq!((line.text.as_str(), line.failure()), ("line 99: a: b", Some(("line 99", "a: b"))));
 }

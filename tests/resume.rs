@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use liveops::operation::{Ending, OperationId, State};
-use liveops::progress::{Level, StageSpec, Text, Update};
+use liveops::progress::{Content, ElementId, Html, Level, StageSpec, Text, Update};
 use liveops::projection::Projection;
 use liveops::render::{Addresses, Renderer};
 use liveops::stream::{Cursor, Frame, FrameRenderer as _, Subject};
@@ -141,8 +141,20 @@ fn update() -> impl Strategy<Value = Update> {
         1 => name.prop_map(Update::EnterStage),
         1 => Just(Update::LeaveStage),
         6 => text().prop_map(|text| Update::Log { level: Level::Warning, text }),
+        2 => (0u64..3, 0u64..3).prop_map(|(ok, skipped)| Update::Tally { ok, skipped }),
+        2 => (text(), text()).prop_map(|(row, reason)| Update::Failed { row, reason }),
+        3 => (own_id(), content()).prop_map(|(id, content)| Update::Replace { id, content }),
+        3 => (own_id(), content()).prop_map(|(id, content)| Update::Append { id, content }),
         1 => Just(Update::State(State::Cancelling)),
     ]
+}
+
+fn own_id() -> impl Strategy<Value = ElementId> {
+    prop_oneof![Just("map"), Just("chart")].prop_map(|name| ElementId::new(name).expect("a name"))
+}
+
+fn content() -> impl Strategy<Value = Arc<Content>> {
+    "[a-z]{0,3}".prop_map(|text| Arc::new(Content::from(Html::trusted(format!("<b>{text}</b>")))))
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -228,6 +228,7 @@ impl CsvImport {
                 Some(cells) => {
                     insert.row(cells)?;
                     counts.imported += 1;
+                    p.ok(1);
                     if counts.imported.is_multiple_of(LOG_EVERY) {
                         p.log(format!("{} rows in", grouped(counts.imported)));
                     }
@@ -235,7 +236,7 @@ impl CsvImport {
                 }
             };
             counts.rejected += 1;
-            p.log_at(Level::Warning, format!("line {}: {reason}", row.line()));
+            p.failed(format!("line {}", row.line()), reason);
             p.status(format!("Importing rows, {} rejected", grouped(counts.rejected)));
         }
         drop(insert);

@@ -31,6 +31,7 @@ impl Heard {
     fn log(&self) -> Vec<String> {
         let log = |update: &Update| match update {
             Update::Log { text, .. } => Some(text.to_string()),
+            Update::Failed { row, reason } => Some(format!("{row}: {reason}")),
             _ => None,
         };
         self.updates.lock().iter().filter_map(log).collect()
@@ -39,6 +40,7 @@ impl Heard {
     fn warnings(&self) -> Vec<String> {
         let warning = |update: &Update| match update {
             Update::Log { level: Level::Warning, text } => Some(text.to_string()),
+            Update::Failed { row, reason } => Some(format!("{row}: {reason}")),
             _ => None,
         };
         self.updates.lock().iter().filter_map(warning).collect()

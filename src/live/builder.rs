@@ -11,7 +11,7 @@ use super::streams::OpenStreams;
 use super::{Inner, LiveOps, Uploads, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
-use crate::render::{Addresses, Renderer, TemplateError};
+use crate::render::{Addresses, Reading, Renderer, TemplateError};
 use crate::runner::{Runner, Work, epoch};
 use crate::store::{Store, StoreError};
 use crate::stream::Hub;
@@ -33,7 +33,7 @@ pub struct LiveOpsBuilder {
     streams_per_user: Option<usize>,
     retention: Option<Duration>,
     foreground: bool,
-    templates: Option<PathBuf>,
+    templates: Option<(PathBuf, Reading)>,
 }
 
 /// Why a [`LiveOps`] could not start.
@@ -150,7 +150,13 @@ impl LiveOpsBuilder {
     /// `regions/row.html`; `<kind>_result.html` shows the results of that kind. Read once, at the
     /// start.
     pub fn templates(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.templates = Some(folder.into());
+        self.templates = Some((folder.into(), Reading::Once));
+        self
+    }
+
+    /// The same, read again whenever a file in it changed: for working on templates.
+    pub fn reloaded_templates(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.templates = Some((folder.into(), Reading::Always));
         self
     }
 
@@ -177,8 +183,8 @@ impl LiveOpsBuilder {
             registry.add(kind.prepared(move |input| uploads.bring_home(input)))?;
         }
         let mut renderer = Renderer::new(Addresses::new(&self.mount)).with_kinds(&registry);
-        if let Some(folder) = &self.templates {
-            renderer = renderer.with_templates(folder)?;
+        if let Some((folder, reading)) = &self.templates {
+            renderer = renderer.with_templates(folder, *reading)?;
         }
         let hub = Arc::new(Hub::new(Arc::new(renderer.clone()), self.throttle_hz.unwrap_or(10.0)));
         let log_tail = self.log_tail.unwrap_or(200).max(1);

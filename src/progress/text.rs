@@ -10,6 +10,9 @@ pub const LINE_LIMIT: usize = 64 * 1024;
 /// Longest other text, in bytes; a longer one is cut.
 pub const TEXT_LIMIT: usize = 16 * 1024;
 
+/// Longest name of a row, in characters.
+const LABEL_LIMIT: usize = 200;
+
 /// One line for people: control characters other than tab (C0, DEL, C1) are U+FFFD, and its length
 /// is bounded. Bidirectional controls stay; pages isolate them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,6 +28,11 @@ impl Text {
             clean.push('…');
         }
         Self(clean)
+    }
+
+    /// What stands for one row or item: short, and without tabs.
+    pub(crate) fn label(text: &str) -> Self {
+        Self(clean(&shortened(text, LABEL_LIMIT)).replace('\t', " "))
     }
 
     /// Cleans `text` and splits what is over [`LINE_LIMIT`], so that nothing is lost.

@@ -1,4 +1,10 @@
-//! An iterator that moves the bar and checks for cancelling.
+//! Iterators and async streams that move the bar and check for cancelling.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio_stream::Stream;
 
 use super::{Cancelled, Progress, Text, Update};
 
@@ -12,12 +18,14 @@ pub struct Track<I> {
     unit: Option<Text>,
 }
 
+/// The total of an exact size hint.
+fn exact((low, high): (usize, Option<usize>)) -> Option<u64> {
+    (high == Some(low)).then(|| u64::try_from(low).ok()).flatten()
+}
+
 impl<I: Iterator> Track<I> {
     pub(super) fn new(progress: Progress, items: I) -> Self {
-        let total = match items.size_hint() {
-            (low, Some(high)) if low == high => u64::try_from(low).ok(),
-            _ => None,
-        };
+        let total = exact(items.size_hint());
         Self { progress, items, total, label: None, unit: None }
     }
 
@@ -82,6 +90,83 @@ impl<I: Iterator> Iterator for TrackItems<I> {
                 self.over = true;
                 None
             }
+        }
+    }
+}
+
+/// A tracked async stream: [`Progress::track_stream`]. An item counts as done when the next one is asked for.
+#[must_use = "a tracked stream does nothing until it is polled"]
+pub struct TrackStream<S> {
+    progress: Progress,
+    items: Pin<Box<S>>,
+    total: Option<u64>,
+    label: Option<Text>,
+    unit: Option<Text>,
+    taken: u64,
+    /// Ready once the operation is asked to stop; none before the first item is asked for.
+    stop: Option<Pin<Box<dyn Future<Output = Cancelled> + Send>>>,
+    over: bool,
+}
+
+impl<S: Stream> TrackStream<S> {
+    pub(super) fn new(progress: Progress, items: S) -> Self {
+        let total = exact(items.size_hint());
+        let items = Box::pin(items);
+        Self { progress, items, total, label: None, unit: None, taken: 0, stop: None, over: false }
+    }
+
+    /// How many there will be, where the stream cannot tell.
+    pub fn total(mut self, total: u64) -> Self {
+        self.total = Some(total);
+        self
+    }
+
+    /// What one of them is called, in the plural: `rows`.
+    pub fn unit(mut self, unit: impl AsRef<str>) -> Self {
+        self.unit = Some(Text::new(unit.as_ref()));
+        self
+    }
+
+    /// What is done with them.
+    pub fn label(mut self, label: impl AsRef<str>) -> Self {
+        self.label = Some(Text::new(label.as_ref()));
+        self
+    }
+}
+
+impl<S: Stream> Stream for TrackStream<S> {
+    type Item = Result<S::Item, Cancelled>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.over {
+            return Poll::Ready(None);
+        }
+        let progress = &this.progress;
+        let (label, unit, total) = (&mut this.label, &mut this.unit, this.total);
+        let stop = this.stop.get_or_insert_with(|| {
+            progress.say(Update::Count { label: label.take(), unit: unit.take(), total });
+            let progress = progress.clone();
+            Box::pin(async move { progress.cancelled().await })
+        });
+        if this.taken > 0 {
+            // Said again while the next one is waited for, it changes nothing.
+            progress.say(Update::Done(this.taken));
+        }
+        if let Poll::Ready(cancelled) = stop.as_mut().poll(cx) {
+            this.over = true;
+            return Poll::Ready(Some(Err(cancelled)));
+        }
+        match this.items.as_mut().poll_next(cx) {
+            Poll::Ready(Some(item)) => {
+                this.taken += 1;
+                Poll::Ready(Some(Ok(item)))
+            }
+            Poll::Ready(None) => {
+                this.over = true;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! One thing said, as data.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::Text;
+use super::{Content, ElementId, Text};
 use crate::operation::{Ending, State};
 
 /// How much a text matters.
@@ -92,6 +94,34 @@ pub enum Update {
         level: Level,
         /// The line.
         text: Text,
+    },
+    /// So many more went well, and so many were left out.
+    Tally {
+        /// Went well.
+        ok: u64,
+        /// Left out on purpose.
+        skipped: u64,
+    },
+    /// One failed: a line of the log that says which.
+    Failed {
+        /// Which one it is: `line 7`.
+        row: Text,
+        /// Why.
+        reason: Text,
+    },
+    /// A region of the operation's own has this content now.
+    Replace {
+        /// The region.
+        id: ElementId,
+        /// All that stands in it.
+        content: Arc<Content>,
+    },
+    /// A region of the operation's own has this at its end.
+    Append {
+        /// The region.
+        id: ElementId,
+        /// What comes to what stands there.
+        content: Arc<Content>,
     },
     /// How many operations are before it in the queue.
     Before(u64),

@@ -21,6 +21,20 @@ pub struct Line {
     pub level: Level,
     /// The line.
     pub text: Text,
+    /// Where it tells of a row that failed, so many bytes of the text name the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<usize>,
+}
+
+impl Line {
+    /// Between the name of a row and why it failed.
+    const BETWEEN: &str = ": ";
+
+    /// The row that failed and why, where the line tells of one.
+    pub fn failure(&self) -> Option<(&str, &str)> {
+        let (row, reason) = self.text.as_str().split_at_checked(self.failed?)?;
+        Some((row, reason.strip_prefix(Self::BETWEEN)?))
+    }
 }
 
 /// The newest lines of a log, and how many there are in all.
@@ -64,8 +78,18 @@ impl LogTail {
     }
 
     pub(super) fn push(&mut self, level: Level, text: Text, at: Timestamp, version: u64) {
-        self.total += 1;
-        self.lines.push_back(Arc::new(Line { seq: self.total, version, at, level, text }));
+        self.add(Line { seq: self.total + 1, version, at, level, text, failed: None });
+    }
+
+    pub(super) fn push_failure(&mut self, row: &Text, reason: &Text, at: Timestamp, version: u64) {
+        let text = Text::from_stored(format!("{row}{}{reason}", Line::BETWEEN));
+        let failed = Some(row.as_str().len());
+        self.add(Line { seq: self.total + 1, version, at, level: Level::Warning, text, failed });
+    }
+
+    fn add(&mut self, line: Line) {
+        self.total = line.seq;
+        self.lines.push_back(Arc::new(line));
         while self.lines.len() > self.limit {
             if let Some(line) = self.lines.pop_front() {
                 self.dropped = line.version;

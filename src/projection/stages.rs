@@ -51,6 +51,10 @@ pub struct Stages {
     list: Vec<Stage>,
     /// The stage that was left last, which an ending other than success marks.
     last: Option<usize>,
+    /// When the present stage was left, while it is not known yet what that means: of a run that failed, the
+    /// guard of a stage is dropped a moment before the ending is known.
+    #[serde(default)]
+    left: Option<Timestamp>,
 }
 
 impl Stages {
@@ -72,7 +76,7 @@ impl Stages {
     pub(super) fn announce(&mut self, specs: Vec<StageSpec>) {
         let specs = specs.into_iter().take(MOST);
         self.list = specs.map(|spec| Stage::todo(spec.name, spec.weight)).collect();
-        self.last = None;
+        (self.last, self.left) = (None, None);
     }
 
     pub(super) fn enter(&mut self, name: Text, now: Timestamp) {
@@ -90,8 +94,22 @@ impl Stages {
             (StageState::Current, Some(now), None, None);
     }
 
-    /// Leaves the present stage; returns whether there was one.
-    pub(super) fn leave(&mut self, now: Timestamp) -> bool {
+    /// The present stage is left, well or not.
+    pub(super) fn leave_later(&mut self, now: Timestamp) {
+        self.left = self.current().map(|_| now);
+    }
+
+    /// The run goes on, so a stage that was left was done. Returns whether there was one.
+    pub(super) fn settle(&mut self) -> bool {
+        match self.left {
+            Some(at) => self.leave(at),
+            None => false,
+        }
+    }
+
+    /// Leaves the present stage as done; returns whether there was one.
+    fn leave(&mut self, now: Timestamp) -> bool {
+        let now = self.left.take().unwrap_or(now);
         let Some(index) = self.current() else { return false };
         self.finish(index, StageState::Done, now);
         self.last = Some(index);

@@ -44,6 +44,11 @@ impl Addresses {
         format!("{}/operations/{id}/log", self.mount)
     }
 
+    /// The rows that failed in it, as CSV.
+    pub fn failed_rows(&self, id: OperationId) -> String {
+        format!("{}/operations/{id}/failed.csv", self.mount)
+    }
+
     /// The form of a kind.
     pub fn new_operation(&self, kind: &str) -> String {
         format!("{}/operations/new/{kind}", self.mount)

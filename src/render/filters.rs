@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use minijinja::value::{Value, ValueKind};
-use minijinja::{Error, Output, State, escape_formatter};
+use minijinja::{AutoEscape, Error, Output, State, escape_formatter};
 
 /// Escapes what HTML gives a meaning to, and makes control characters visible, which HTML does not
 /// escape. Nothing is written for what is not there.
@@ -12,15 +12,23 @@ pub(super) fn escape_visibly(out: &mut Output, state: &mut State, value: &Value)
     if value.is_undefined() || value.is_none() {
         return Ok(());
     }
+    if *state.auto_escape() == AutoEscape::None {
+        // Text for a terminal, which obeys control characters.
+        let text = value.to_string();
+        return out.write_str(&text.replace(is_control, "\u{FFFD}")).map_err(Error::from);
+    }
     match value.as_str() {
         Some(text) if !value.is_safe() => out.write_str(&escaped(text)).map_err(Error::from),
         _ => escape_formatter(out, state, value),
     }
 }
 
+fn is_control(c: char) -> bool {
+    c.is_control() && c != '\t'
+}
+
 fn escaped(text: &str) -> Cow<'_, str> {
-    let control = |c: char| c.is_control() && c != '\t';
-    if !text.contains(|c: char| matches!(c, '&' | '<' | '>' | '"' | '\'') || control(c)) {
+    if !text.contains(|c: char| matches!(c, '&' | '<' | '>' | '"' | '\'') || is_control(c)) {
         return Cow::Borrowed(text);
     }
     let mut html = String::with_capacity(text.len() + 32);
@@ -31,7 +39,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#x27;"),
-            c if control(c) => html.push(char::REPLACEMENT_CHARACTER),
+            c if is_control(c) => html.push(char::REPLACEMENT_CHARACTER),
             c => html.push(c),
         }
     }

@@ -1,12 +1,17 @@
 //! The templates: those that are built in, and those of a folder.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use minijinja::value::Value;
-use minijinja::{AutoEscape, Environment, Error, State, context};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, context};
+use parking_lot::Mutex;
 
 use super::filters;
+use crate::progress::ElementId;
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
@@ -14,7 +19,7 @@ macro_rules! embedded {
     };
 }
 
-const TEMPLATES: [(&str, &str); 21] = embedded![
+const TEMPLATES: [(&str, &str); 22] = embedded![
     "base.html",
     "catalogue.html",
     "error.html",
@@ -27,6 +32,7 @@ const TEMPLATES: [(&str, &str); 21] = embedded![
     "operations.html",
     "regions/controls.html",
     "regions/extra.html",
+    "regions/failures.html",
     "regions/log_line.html",
     "regions/log_lines.html",
     "regions/log_more.html",
@@ -66,33 +72,140 @@ pub enum TemplateError {
     },
 }
 
+/// When the templates of a folder are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Once, at the start.
+    Once,
+    /// Again whenever a file changed: while somebody works on them. One that does not parse then leaves
+    /// those before it in use, and the log says why.
+    Always,
+}
+
+/// All templates, as they are now.
+pub(super) struct Templates {
+    /// Guards which set is in use; held for as long as a look at the folder takes.
+    present: Mutex<(Arc<Set>, Stamps)>,
+    /// The folder that is looked at again and again.
+    watched: Option<PathBuf>,
+}
+
+/// What tells whether files changed: their names and when each did.
+type Stamps = Vec<(PathBuf, Option<SystemTime>)>;
+
+/// Templates that belong together.
+pub(super) struct Set {
+    environment: Environment<'static>,
+    /// The own regions that the containers of kinds have places for.
+    places: HashMap<String, HashSet<String>>,
+}
+
+impl Templates {
+    pub(super) fn embedded() -> Self {
+        let set = Set { environment: built_in(), places: HashMap::new() };
+        Self { present: Mutex::new((Arc::new(set), Stamps::new())), watched: None }
+    }
+
+    /// The same, with the files of a folder: by the name of an embedded one they replace it, as
+    /// `<kind>_result.html` they show the results of a kind, and any other can be included.
+    pub(super) fn of(folder: &Path, reading: Reading) -> Result<Self, TemplateError> {
+        let stamps = stamps(folder);
+        let set = Arc::new(Set::of(folder)?);
+        let watched = (reading == Reading::Always).then(|| folder.to_owned());
+        Ok(Self { present: Mutex::new((set, stamps)), watched })
+    }
+
+    pub(super) fn get(&self) -> Arc<Set> {
+        let mut present = self.present.lock();
+        if let Some(folder) = &self.watched {
+            let stamps = stamps(folder);
+            if stamps != present.1 {
+                present.1 = stamps;
+                match Set::of(folder) {
+                    Ok(set) => present.0 = Arc::new(set),
+                    Err(error) => tracing::error!(%error, "the changed templates cannot be used"),
+                }
+            }
+        }
+        Arc::clone(&present.0)
+    }
+}
+
+impl Set {
+    fn of(folder: &Path) -> Result<Self, TemplateError> {
+        let mut environment = built_in();
+        add_folder(&mut environment, folder, "", 0)?;
+        let places = environment.templates().filter_map(|(name, template)| {
+            let kind = name.strip_suffix("_live.html")?;
+            Some((kind.to_owned(), places_in(template.source())))
+        });
+        let places = places.collect();
+        Ok(Self { environment, places })
+    }
+
+    pub(super) fn environment(&self) -> &Environment<'static> {
+        &self.environment
+    }
+
+    /// Whether the container of a kind has a place for that region.
+    pub(super) fn has_place(&self, kind: &str, id: &str) -> bool {
+        self.places.get(kind).is_some_and(|places| places.contains(id))
+    }
+}
+
+/// The names in `live_region(op, "name")`.
+fn places_in(source: &str) -> HashSet<String> {
+    let calls = source.split("live_region(").skip(1);
+    let names = calls.filter_map(|call| {
+        let (_, rest) = call.split_once(')')?.0.split_once(',')?;
+        let name = rest.trim().trim_matches(['"', '\'']);
+        ElementId::new(name).ok().map(|id| id.to_string())
+    });
+    names.collect()
+}
+
+/// The files of a folder, as far as templates are looked for in it, and when each changed.
+fn stamps(folder: &Path) -> Stamps {
+    fn add(stamps: &mut Stamps, folder: &Path, depth: usize) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let (path, metadata) = (entry.path(), fs::metadata(entry.path()));
+            if depth < DEEPEST && metadata.as_ref().is_ok_and(fs::Metadata::is_dir) {
+                add(stamps, &path, depth + 1);
+            }
+            stamps.push((path, metadata.and_then(|metadata| metadata.modified()).ok()));
+        }
+    }
+    let mut stamps = Stamps::new();
+    add(&mut stamps, folder, 0);
+    stamps.sort();
+    stamps
+}
+
+/// What stands in the place of what failed to render: an empty box would look like a quiet operation.
+pub(super) const BROKEN: &str = "This part of the page could not be shown. The server's log says why.";
+
 /// The templates that are built in.
 ///
 /// # Panics
 /// When one of them does not parse, which a test rules out.
-pub(super) fn embedded() -> Environment<'static> {
+pub(super) fn built_in() -> Environment<'static> {
     let mut templates = Environment::new();
-    // Whatever a template is called, what it makes is HTML.
-    templates.set_auto_escape_callback(|_| AutoEscape::Html);
+    // Whatever a template is called, what it makes is HTML, but for those that say that they are text.
+    templates.set_auto_escape_callback(|name| {
+        if name.ends_with(".txt") { AutoEscape::None } else { AutoEscape::Html }
+    });
     templates.set_formatter(filters::escape_visibly);
     templates.add_filter("grouped", filters::grouped);
     templates.add_filter("json_text", |value: Value| filters::json_text(&value));
     templates.add_filter("duration", filters::duration);
     templates.add_filter("when", filters::when);
     templates.add_function("live_operation", live_operation);
+    templates.add_function("live_region", live_region);
     templates.add_function("render_op_result", render_op_result);
     for (name, source) in TEMPLATES {
         templates.add_template(name, source).expect("the embedded templates parse");
     }
     templates
-}
-
-/// The same, with the `.html` files of a folder: by the name of an embedded one they replace it, as
-/// `<kind>_result.html` they show the results of a kind, and any other can be included.
-pub(super) fn with_those_of(folder: &Path) -> Result<Environment<'static>, TemplateError> {
-    let mut templates = embedded();
-    add_folder(&mut templates, folder, "", 0)?;
-    Ok(templates)
 }
 
 /// The template for the results of a kind.
@@ -115,7 +228,7 @@ fn add_folder(
         let kind = fs::metadata(&path).map_err(|error| failed(&path, error.to_string()))?;
         if kind.is_dir() && depth < DEEPEST {
             add_folder(templates, &path, &format!("{name}/"), depth + 1)?;
-        } else if kind.is_file() && name.ends_with(".html") {
+        } else if kind.is_file() && (name.ends_with(".html") || name.ends_with("_result.txt")) {
             if kind.len() > LARGEST {
                 return Err(failed(&path, "it is larger than 1 MiB".to_owned()));
             }
@@ -140,8 +253,22 @@ fn reason(error: &Error) -> String {
 /// `live_operation(op)`: the container of an operation's page.
 fn live_operation(state: &mut State, op: Value) -> Result<Value, Error> {
     let regions = op.get_attr("regions")?;
-    let html = state.env().get_template("live.html")?.render(context! { op, regions })?;
+    let kind = op.get_attr("kind")?;
+    let own = state.env().get_template(&format!("{}_live.html", kind.as_str().unwrap_or_default()));
+    let html = own.or_else(|_| state.env().get_template("live.html"))?.render(context! { op, regions })?;
     Ok(Value::from_safe_string(html))
+}
+
+/// `live_region(op, "name")`: the place of a region of the operation's own, with what stands in it.
+fn live_region(op: Value, name: String) -> Result<Value, Error> {
+    let id =
+        ElementId::new(&name).map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
+    let own = op.get_attr("own")?.get_attr(id.as_str())?;
+    if !own.is_undefined() {
+        return Ok(own);
+    }
+    let operation = op.get_attr("id")?;
+    Ok(Value::from_safe_string(format!("<div id=\"op-{operation}-{id}\" class=\"liveop-own\"></div>")))
 }
 
 /// `render_op_result(op)`: what it came to, by `<kind>_result.html` where there is one, else each key

@@ -270,7 +270,7 @@ impl Run {
 
 impl Sink for Run {
     fn update(&self, update: Update) {
-        if !matches!(update, Update::Log { .. }) {
+        if !matches!(update, Update::Log { .. } | Update::Failed { .. }) {
             self.show(update);
             self.mark_dirty();
             return;

@@ -19,7 +19,7 @@ use super::layout::layout;
 use super::segment::Segment;
 use crate::access::{Channel, Viewer, random_text};
 use crate::live::Snapshot;
-use crate::operation::{FieldError, FieldKind, Kind, Record};
+use crate::operation::{FieldError, FieldKind, Kind, OperationId, Record};
 use crate::progress::Level;
 use crate::projection::Line;
 use crate::render::Personal;
@@ -127,7 +127,9 @@ pub(super) async fn operation(
     };
     let op = app.live.renderer().operation(&record, &projection, &personal);
     let context = context! { op, ..layout(&app, Some(&viewer), "operations") };
-    Ok(Html(app.live.renderer().page("operation.html", context)?))
+    let own = format!("{}.html", record.kind);
+    let name = if app.live.renderer().has(&own) { &own } else { "operation.html" };
+    Ok(Html(app.live.renderer().page(name, context)?))
 }
 
 /// The viewer's operations.
@@ -173,32 +175,89 @@ pub(super) async fn log(
     Segment(id): Segment,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Refusal> {
-    let Record { id, attempt: latest, .. } = owned(&app, &viewer, &id).await?;
-    let attempt = match query.get("attempt") {
-        None => latest,
-        Some(text) => text.parse().ok().filter(|n| (1..=latest).contains(n)).ok_or(Refusal::NotFound)?,
-    };
     let full = query.get("format").is_some_and(|format| format == "full");
-    app.live.settle_log(id).await;
-    let live = app.live.clone();
-    let body = async_stream::stream! {
-        let mut next = 1;
-        loop {
-            match live.own_log(&viewer, id, attempt, next).await {
-                Ok(lines) => {
-                    let Some(last) = lines.last() else { break };
-                    next = last.seq + 1;
-                    yield Ok(Bytes::from(lines.iter().map(|line| as_text(line, full)).collect::<String>()));
-                }
-                Err(error) => {
-                    // The connection breaks, so that a part is not taken for the whole.
-                    yield Err(error);
-                    break;
+    let lines = Lines::asked(app, viewer, &id, &query).await?;
+    let body = lines.into_body(String::new(), move |line| Some(as_text(line, full)));
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+}
+
+/// The rows that failed in one attempt as CSV (RFC 4180), read from the log.
+pub(super) async fn failed_rows(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+    Segment(id): Segment,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Response, Refusal> {
+    let lines = Lines::asked(app, viewer, &id, &query).await?;
+    let name = format!("attachment; filename=\"failed-{}.csv\"", lines.id.reference());
+    let body = lines.into_body("row,reason\r\n".to_owned(), |line| {
+        let (row, reason) = line.failure()?;
+        Some(format!("{},{}\r\n", cell(row), cell(reason)))
+    });
+    let headers =
+        [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, body).into_response())
+}
+
+/// A cell of a CSV file. What a spreadsheet would take for a formula begins with an apostrophe (OWASP, CSV
+/// injection).
+fn cell(text: &str) -> String {
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t']) { "'" } else { "" };
+    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+}
+
+/// The lines of one attempt's log.
+struct Lines {
+    app: Arc<App>,
+    viewer: Viewer,
+    id: OperationId,
+    attempt: u32,
+}
+
+impl Lines {
+    /// Those of the attempt that is asked for, or of the latest one, as far as they were said by now.
+    async fn asked(
+        app: Arc<App>,
+        viewer: Viewer,
+        id: &str,
+        query: &BTreeMap<String, String>,
+    ) -> Result<Self, Refusal> {
+        let Record { id, attempt: latest, .. } = owned(&app, &viewer, id).await?;
+        let attempt = match query.get("attempt") {
+            None => latest,
+            Some(text) => text.parse().ok().filter(|n| (1..=latest).contains(n)).ok_or(Refusal::NotFound)?,
+        };
+        app.live.settle_log(id).await;
+        Ok(Self { app, viewer, id, attempt })
+    }
+
+    /// `head`, and then what `text` makes of each line.
+    fn into_body(self, head: String, text: impl Fn(&Line) -> Option<String> + Send + 'static) -> Body {
+        let Self { app, viewer, id, attempt } = self;
+        Body::from_stream(async_stream::stream! {
+            if !head.is_empty() {
+                yield Ok(Bytes::from(head));
+            }
+            let mut next = 1;
+            loop {
+                match app.live.own_log(&viewer, id, attempt, next).await {
+                    Ok(lines) => {
+                        let Some(last) = lines.last() else { break };
+                        next = last.seq + 1;
+                        let text: String = lines.iter().filter_map(&text).collect();
+                        if !text.is_empty() {
+                            yield Ok(Bytes::from(text));
+                        }
+                    }
+                    Err(error) => {
+                        // The connection breaks, so that a part is not taken for the whole.
+                        yield Err(error);
+                        break;
+                    }
                 }
             }
-        }
-    };
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(body)).into_response())
+        })
+    }
 }
 
 fn as_text(line: &Line, full: bool) -> String {

@@ -70,6 +70,7 @@ pub(super) fn lines(from: u64, to: u64) -> Vec<Line> {
         at: at(0) + i64::try_from(seq).expect("small").microseconds(),
         level: if seq % 2 == 0 { Level::Error } else { Level::Info },
         text: Text::new(&format!(" line  {seq}\twith <spaces> ")),
+        failed: (seq % 3 == 0).then_some(5),
     };
     (from..=to).map(line).collect()
 }

@@ -25,7 +25,6 @@ pub(super) struct Figures {
 impl Figures {
     pub(super) fn of(page: &Projection) -> Self {
         let bar = page.bar();
-        let seconds = page.count_seconds();
         let unit = bar.unit().map(|unit| unit.as_str().to_owned()).unwrap_or_default();
         let count = bar.done().map(|done| match bar.total() {
             Some(total) => format!("{done} of {total}"),
@@ -33,7 +32,7 @@ impl Figures {
         });
         // What is over has no speed.
         let runs = !page.state().is_final();
-        let rate = bar.rate(seconds).map(|rate| format!("{rate:.0}/s")).filter(|rate| rate != "0/s");
+        let rate = bar.rate().map(|rate| format!("{rate:.0}/s")).filter(|rate| rate != "0/s");
         let left = page.seconds_left().map(|left| format!("about {} left", duration(left.ceil())));
         Self {
             percent: page.overall_percent(),

@@ -47,7 +47,11 @@ pub(super) fn chunks(lines: &[Line]) -> Vec<Chunk> {
 
 fn push(chunk: &mut String, line: &Line) {
     // Writing to a string cannot fail.
-    let _ = writeln!(chunk, "{} {} {}", line.at.as_microsecond(), line.level.as_str(), line.text);
+    let _ = write!(chunk, "{} {}", line.at.as_microsecond(), line.level.as_str());
+    if let Some(row) = line.failed {
+        let _ = write!(chunk, "/{row}");
+    }
+    let _ = writeln!(chunk, " {}", line.text);
 }
 
 /// Adds chunks to the log of a run. The same lines once more replace themselves: a commit may have
@@ -100,8 +104,11 @@ fn line(seq: u64, stored: &str) -> Result<Line, Fault> {
     let mut parts = stored.splitn(3, ' ');
     let parsed = (|| {
         let at = parts.next()?.parse().ok()?;
-        Some((at, Level::from_name(parts.next()?)?, parts.next()?))
+        let level = parts.next()?;
+        let (level, failed) = level.split_once('/').map_or((level, None), |(level, row)| (level, Some(row)));
+        Some((at, Level::from_name(level)?, failed.map(str::parse).transpose().ok()?, parts.next()?))
     })();
-    let (at, level, text) = parsed.ok_or_else(|| Fault::stored(format!("line {seq} of a log is damaged")))?;
-    Ok(Line { seq, version: 0, at: time(at)?, level, text: Text::from_stored(text.to_owned()) })
+    let (at, level, failed, text) =
+        parsed.ok_or_else(|| Fault::stored(format!("line {seq} of a log is damaged")))?;
+    Ok(Line { seq, version: 0, at: time(at)?, level, text: Text::from_stored(text.to_owned()), failed })
 }
