@@ -111,6 +111,11 @@ impl Renderer {
         &self.addresses
     }
 
+    /// Whether there is a template of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.templates.get_template(name).is_ok()
+    }
+
     /// Renders a whole page.
     ///
     /// # Errors
