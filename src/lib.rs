@@ -54,3 +54,8 @@ pub use progress::{Cancelled, Progress};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So does that of the page about forms.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/forms.md")]
+struct Forms;

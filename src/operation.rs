@@ -7,7 +7,9 @@ mod registry;
 mod submission;
 
 pub(crate) use form::TEXT_LIMIT;
-pub use form::{Field, FieldError, FieldKind, Submitted, Upload, read_form};
+pub use form::{
+    Bound, Choice, Field, FieldError, FieldKind, Pattern, Submitted, TextLimits, Upload, read_form, read_json,
+};
 pub use outcome::{Ending, Error, Next, Outcome, Result, is_local_path};
 pub(crate) use record::TITLE;
 pub use record::{NewOperation, ParseIdError, Record, State};
@@ -53,7 +55,9 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// The group whose members may start it, and superusers; everybody, without one.
     const GROUP: Option<&'static str> = None;
 
-    /// The fields of the kind's form; the submitted values become the input.
+    /// The fields of the kind's form; the submitted values become the input. They are looked at when the
+    /// kind is registered, and decide what [`LiveOps::start_kind`](crate::LiveOps::start_kind) and the
+    /// command line take.
     fn fields() -> Vec<Field> {
         Vec::new()
     }

@@ -79,7 +79,7 @@ impl Renderer {
     }
 
     /// Whether there is a template of that name.
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.templates.get().environment().get_template(name).is_ok()
     }
 

@@ -3,6 +3,7 @@
 //! page that a fresh reader gets.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use liveops::operation::{Ending, OperationId, State};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use liveops::live::Receiving;
-use liveops::operation::{Field, FieldKind, Kind, Submitted, read_form};
+use liveops::operation::{FieldKind, Kind, Submitted, read_form};
 use liveops::store::{Accounts as _, Sqlite, User};
 use liveops::{LiveOps, OperationId, State};
 use tokio::fs::File;
@@ -164,18 +164,22 @@ async fn submitted(
         if values.insert(name.to_owned(), Submitted::Text(value.to_owned())).is_some() {
             return Err(format!("field {name}: given twice").into());
         }
-        if is_file(field) && !Path::new(value).is_file() {
+        if field.is_file() && !Path::new(value).is_file() {
             let what = if Path::new(value).exists() { "is no regular file" } else { "is not there" };
             return Err(format!("field {name}: {value:?} {what}: expected the path of a file").into());
         }
     }
+    // Nobody saw a box here that they could have left unticked.
+    for field in kind.fields.iter().filter(|field| field.kind == FieldKind::Checkbox) {
+        values.entry(field.name.to_string()).or_insert_with(|| Submitted::Text(field.default.clone()));
+    }
     let mut files = Vec::new();
-    for field in kind.fields.iter().filter(|field| is_file(field)) {
-        if let Some(Submitted::Text(path)) = values.get(field.name) {
+    for field in kind.fields.iter().filter(|field| field.is_file()) {
+        if let Some(Submitted::Text(path)) = values.get(&*field.name) {
             let mut receiving = copy(live, Path::new(path), most)
                 .await
                 .map_err(|error| format!("field {}: {path:?} cannot be used: {error}", field.name))?;
-            values.insert(field.name.to_owned(), Submitted::File(receiving.complete().await?));
+            values.insert(field.name.to_string(), Submitted::File(receiving.complete().await?));
             files.push(receiving);
         }
     }
@@ -183,17 +187,13 @@ async fn submitted(
 }
 
 fn no_field(kind: &Kind, name: &str) -> String {
-    let known: Vec<_> = kind.fields.iter().map(|field| field.name).collect();
+    let known: Vec<_> = kind.fields.iter().map(|field| &*field.name).collect();
     match known.as_slice() {
         [] => format!("field {name:?}: the kind {} has no fields", kind.name),
         _ => {
             format!("field {name:?}: the kind {} has none of that name, but {}", kind.name, known.join(", "))
         }
     }
-}
-
-fn is_file(field: &Field) -> bool {
-    matches!(field.kind, FieldKind::File { .. })
 }
 
 /// A copy among the uploads, so that the operation can be run again; of `most` bytes at most, as in a form.

@@ -15,7 +15,7 @@ use self::columns::{MOST_COLUMNS, column_names};
 use self::reader::{Problem, Row, Rows};
 use self::sniff::{HEAD, Looks, sniff};
 use self::target::{Target, TargetError, path_for};
-use crate::operation::{Field, FieldKind, Upload};
+use crate::operation::{Field, Upload};
 use crate::progress::{Cancelled, Level};
 use crate::{Operation, Outcome, Progress, Result};
 
@@ -47,7 +47,7 @@ impl Operation for CsvImport {
     const DESCRIPTION: &'static str = "Checks a CSV file with a header and imports its rows, all in one go. Rows that do not fit are left out and listed.";
 
     fn fields() -> Vec<Field> {
-        let field = Field::new("file", "CSV file", FieldKind::File { accept: ".csv,text/csv" });
+        let field = Field::file("file", "CSV file").accept(".csv,text/csv");
         vec![field.required().help("UTF-8, cells separated by commas, the first row names the columns.")]
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use crate::operation::{Field, FieldKind};
+use crate::operation::Field;
 use crate::progress::Cancelled;
 use crate::{Operation, Outcome, Progress, Result};
 
@@ -77,29 +77,23 @@ impl Operation for Simulate {
 
     fn fields() -> Vec<Field> {
         let Self { steps, delay_ms, log_every, message, stages, chain, .. } = Self::default();
-        let number = |name, label, max, default: u32| {
-            Field::new(name, label, FieldKind::Number { min: 0, max }).default(default.to_string())
+        let number = |name: &'static str, label: &'static str, max: u32, default: u32| {
+            Field::number(name, label).range(0, max).default(default.to_string())
         };
         vec![
             number("steps", "Steps", 1_000_000, steps),
             number("delay_ms", "Milliseconds for each step", 60_000, delay_ms),
             number("log_every", "Steps for each log line", 1_000_000, log_every)
                 .help("1 logs each step, 0 none."),
-            Field::new("message", "Message", FieldKind::Text)
+            Field::text("message", "Message")
                 .default(message)
                 .help("The status, the beginning of each log line, and what an error says."),
-            Field::new(
-                "outcome",
-                "Outcome",
-                FieldKind::Choice { choices: &["ok", "error", "fail", "panic"] },
-            )
-            .required()
-            .default("ok"),
+            Field::choice("outcome", "Outcome", ["ok", "error", "fail", "panic"]).required().default("ok"),
             number("stages", "Stages", 9, stages).help("The steps are spread evenly over them."),
             number("chain", "Operations that follow", 9, chain).help("Each hands over to the next one."),
-            Field::new("redirect", "Page to go to in the end", FieldKind::Path)
+            Field::path("redirect", "Page to go to in the end")
                 .help("A path of this site, such as /operations."),
-            Field::new("stamp", "Put the time into the status", FieldKind::Checkbox)
+            Field::checkbox("stamp", "Put the time into the status")
                 .help("In microseconds, to measure latency."),
         ]
     }

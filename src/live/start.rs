@@ -6,7 +6,7 @@ use tracing::Instrument as _;
 
 use super::{LiveOps, Receiving};
 use crate::access::Viewer;
-use crate::operation::{NewOperation, Operation, OperationId, Submission, TITLE};
+use crate::operation::{FieldError, NewOperation, Operation, OperationId, Submission, TITLE, read_json};
 use crate::progress::shortened;
 use crate::store::{StoreError, StoreResult};
 
@@ -19,6 +19,9 @@ pub enum NotStarted {
     /// The input does not fit the kind.
     #[error("the input does not fit the kind: {0}")]
     Input(#[from] serde_json::Error),
+    /// Some of its fields are not right.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))]
+    Fields(Vec<FieldError>),
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -36,7 +39,8 @@ pub(crate) struct Sent {
 }
 
 impl LiveOps {
-    /// Starts an operation for `viewer`; it is durable when this returns.
+    /// Starts an operation for `viewer`; it is durable when this returns. Its type says that the input is
+    /// right: the limits of the kind's fields are not looked at.
     ///
     /// # Errors
     /// [`NotStarted`] says why; nothing was started then.
@@ -45,10 +49,11 @@ impl LiveOps {
         viewer: &Viewer,
         operation: O,
     ) -> Result<OperationId, NotStarted> {
-        self.start_kind(viewer, O::KIND, serde_json::to_value(operation)?).await
+        self.submit(viewer, O::KIND, serde_json::to_value(operation)?, Sent::default()).await
     }
 
-    /// Starts an operation of a kind by its name, with its input as JSON.
+    /// Starts an operation of a kind by its name, with its input as JSON, which is read by the kind's fields
+    /// ([`read_json`]); a kind that has none takes whatever fits its type. A file cannot come so.
     ///
     /// # Errors
     /// [`NotStarted`] says why; nothing was started then.
@@ -58,7 +63,12 @@ impl LiveOps {
         kind: &str,
         input: Value,
     ) -> Result<OperationId, NotStarted> {
-        self.submit(viewer, kind, input, Sent::default()).await
+        let kind = self.kind_for(viewer, kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
+        let input = match &*kind.fields {
+            [] => input,
+            fields => read_json(fields, &input).map_err(NotStarted::Fields)?,
+        };
+        self.submit(viewer, &kind.name, input, Sent::default()).await
     }
 
     /// Runs an operation in this process at once, never through the queue, so that no other process

@@ -1,84 +1,20 @@
 //! A kind's form: its fields described once, and what was submitted read by them.
 
+mod check;
+mod field;
+mod pattern;
+mod value;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::outcome::is_local_path;
-
-/// One field of a form.
-#[derive(Debug, Clone, Serialize)]
-pub struct Field {
-    /// Its name in the form and in the input.
-    pub name: &'static str,
-    /// What stands beside it.
-    pub label: &'static str,
-    /// A sentence below it; may be empty.
-    pub help: &'static str,
-    /// Whether it must be filled in.
-    pub required: bool,
-    /// What it holds at first; for a checkbox `on` or nothing.
-    pub default: String,
-    /// What it takes.
-    #[serde(flatten)]
-    pub kind: FieldKind,
-}
-
-/// What a field takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "type")]
-pub enum FieldKind {
-    /// One line of text.
-    Text,
-    /// An absolute path of this site, or nothing.
-    Path,
-    /// A whole number within bounds, both included.
-    Number {
-        /// The smallest.
-        min: i64,
-        /// The largest.
-        max: i64,
-    },
-    /// One of several words.
-    Choice {
-        /// The words.
-        choices: &'static [&'static str],
-    },
-    /// Yes or no.
-    Checkbox,
-    /// A file, stored before the operation starts.
-    File {
-        /// What the browser offers: the `accept` attribute.
-        accept: &'static str,
-    },
-}
-
-impl Field {
-    /// A field that takes `kind`.
-    pub fn new(name: &'static str, label: &'static str, kind: FieldKind) -> Self {
-        Self { name, label, help: "", required: false, default: String::new(), kind }
-    }
-
-    /// Sets the sentence below the field.
-    pub fn help(mut self, help: &'static str) -> Self {
-        self.help = help;
-        self
-    }
-
-    /// The field must be filled in.
-    pub fn required(mut self) -> Self {
-        self.required = true;
-        self
-    }
-
-    /// Sets what the field holds at first.
-    pub fn default(mut self, value: impl Into<String>) -> Self {
-        self.default = value.into();
-        self
-    }
-}
+pub(super) use check::fault;
+pub use field::{Bound, Choice, Field, FieldKind, TextLimits};
+pub use pattern::Pattern;
+use value::Given;
 
 /// A file that came with a form and lies on this machine's disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +41,7 @@ pub enum Submitted {
 #[error("{field}: {message}")]
 pub struct FieldError {
     /// The field's name.
-    pub field: &'static str,
+    pub field: String,
     /// A sentence.
     pub message: String,
 }
@@ -113,84 +49,73 @@ pub struct FieldError {
 /// Longest text of a field, in bytes.
 pub(crate) const TEXT_LIMIT: usize = 64 * 1024;
 
-/// Reads what was submitted by the fields' description, into an input.
+/// Reads what a form sent by the fields' description, into an input. What is not described is passed
+/// over, as browsers send more than that.
 ///
 /// # Errors
 /// One for each field that is not right.
 pub fn read_form(fields: &[Field], values: &BTreeMap<String, Submitted>) -> Result<Value, Vec<FieldError>> {
+    read(fields, |field| match values.get(&*field.name) {
+        Some(Submitted::Text(text)) => Given::Text(text),
+        Some(Submitted::File(upload)) => Given::File(upload),
+        // Browsers leave an unticked box out; any other field need not be named when it has a default.
+        None if field.kind == FieldKind::Checkbox => Given::Text(""),
+        None => Given::Missing,
+    })
+}
+
+/// Reads an object by the fields' description, into an input: by the same rules as a form, but numbers
+/// and truths are those of JSON, `null` is a field that was left empty, and what is not there takes
+/// its default.
+///
+/// ```
+/// use liveops::operation::{Field, read_json};
+/// use serde_json::json;
+///
+/// let fields = [Field::number("steps", "Steps").range(0, 9).default("3"), Field::checkbox("stamp", "Stamp")];
+/// assert_eq!(read_json(&fields, &json!({ "stamp": true })), Ok(json!({ "steps": 3, "stamp": true })));
+/// let errors = read_json(&fields, &json!({ "steps": 10, "step": 1 })).unwrap_err();
+/// assert_eq!(errors[0].to_string(), "steps: Enter a whole number from 0 to 9.");
+/// assert_eq!(errors[1].field, "step");
+/// ```
+///
+/// # Errors
+/// One for each field that is not right, and for each key that is no field.
+pub fn read_json(fields: &[Field], input: &Value) -> Result<Value, Vec<FieldError>> {
+    let Value::Object(given) = input else {
+        let message = "Give an object that has a value for each field.".to_owned();
+        return Err(vec![FieldError { field: "input".to_owned(), message }]);
+    };
+    let read = read(fields, |field| given.get(&*field.name).map_or(Given::Missing, Given::Json));
+    let unknown = given.keys().filter(|key| fields.iter().all(|field| field.name != **key));
+    let unknown: Vec<_> = unknown.map(|key| FieldError::unknown(key, fields)).collect();
+    match read {
+        Ok(input) if unknown.is_empty() => Ok(input),
+        Ok(_) => Err(unknown),
+        Err(errors) => Err(errors.into_iter().chain(unknown).collect()),
+    }
+}
+
+fn read<'a>(fields: &[Field], given: impl Fn(&Field) -> Given<'a>) -> Result<Value, Vec<FieldError>> {
     let mut input = Map::new();
     let mut errors = Vec::new();
     for field in fields {
-        match field.read(values.get(field.name)) {
+        match field.read(given(field)) {
             Ok(value) => {
-                input.insert(field.name.to_owned(), value);
+                input.insert(field.name.to_string(), value);
             }
-            Err(message) => errors.push(FieldError { field: field.name, message }),
+            Err(message) => errors.push(FieldError { field: field.name.to_string(), message }),
         }
     }
     if errors.is_empty() { Ok(Value::Object(input)) } else { Err(errors) }
 }
 
-impl Field {
-    fn read(&self, value: Option<&Submitted>) -> Result<Value, String> {
-        if let FieldKind::File { .. } = self.kind {
-            return match value {
-                Some(Submitted::File(upload)) => {
-                    serde_json::to_value(upload).map_err(|error| error.to_string())
-                }
-                Some(Submitted::Text(_)) => Err("Send a file here.".to_owned()),
-                None if self.required => Err("Choose a file.".to_owned()),
-                None => Ok(Value::Null),
-            };
-        }
-        let text = match value {
-            Some(Submitted::Text(text)) => text.as_str(),
-            Some(Submitted::File(_)) => return Err("A file does not fit here.".to_owned()),
-            // Browsers leave an unticked box out; any other field need not be named when it has a default.
-            None if self.kind == FieldKind::Checkbox => "",
-            None => self.default.as_str(),
-        };
-        if text.contains('\0') {
-            return Err("This holds a NUL character, which text cannot have.".to_owned());
-        }
-        if text.len() > TEXT_LIMIT {
-            return Err(format!("This is longer than {TEXT_LIMIT} bytes."));
-        }
-        if self.required && text.trim().is_empty() {
-            return Err("Fill in this field.".to_owned());
-        }
-        match &self.kind {
-            FieldKind::Number { min, max } => {
-                let number: i64 =
-                    text.trim().parse().map_err(|_| format!("Enter a whole number from {min} to {max}."))?;
-                if (*min..=*max).contains(&number) {
-                    Ok(number.into())
-                } else {
-                    Err(format!("Enter a whole number from {min} to {max}."))
-                }
-            }
-            FieldKind::Choice { choices } => {
-                if choices.contains(&text) || (text.is_empty() && !self.required) {
-                    Ok(text.into())
-                } else {
-                    Err(format!("Choose one of {}.", choices.join(", ")))
-                }
-            }
-            FieldKind::Checkbox => match text {
-                "" | "off" | "false" | "0" => Ok(false.into()),
-                "on" | "true" | "1" => Ok(true.into()),
-                _ => Err("Tick the box or leave it.".to_owned()),
-            },
-            FieldKind::Text => Ok(text.into()),
-            FieldKind::Path => {
-                if text.is_empty() || is_local_path(text) {
-                    Ok(text.into())
-                } else {
-                    Err("Enter a path of this site, which begins with one / (such as /operations)."
-                        .to_owned())
-                }
-            }
-            FieldKind::File { .. } => Ok(Value::Null),
+impl FieldError {
+    fn unknown(key: &str, fields: &[Field]) -> Self {
+        let known: Vec<_> = fields.iter().map(|field| &*field.name).collect();
+        Self {
+            field: key.to_owned(),
+            message: format!("There is no field of this name, but {}.", known.join(", ")),
         }
     }
 }
@@ -202,12 +127,10 @@ mod tests {
 
     fn fields() -> Vec<Field> {
         vec![
-            Field::new("steps", "Steps", FieldKind::Number { min: 0, max: 9 }).default("3"),
-            Field::new("outcome", "Outcome", FieldKind::Choice { choices: &["ok", "error"] })
-                .required()
-                .default("ok"),
-            Field::new("stamp", "Stamp", FieldKind::Checkbox),
-            Field::new("name", "Name", FieldKind::Text).required(),
+            Field::number("steps", "Steps").range(0, 9).default("3"),
+            Field::choice("outcome", "Outcome", ["ok", "error"]).required().default("ok"),
+            Field::checkbox("stamp", "Stamp"),
+            Field::text("name", "Name").required(),
         ]
     }
 
@@ -227,7 +150,7 @@ mod tests {
     #[test]
     fn each_wrong_field_has_its_message() {
         let errors = read(&[("steps", "10"), ("outcome", "no"), ("stamp", "maybe")]).expect_err("all wrong");
-        let names: Vec<_> = errors.iter().map(|error| error.field).collect();
+        let names: Vec<_> = errors.iter().map(|error| &*error.field).collect();
         assert_eq!(names, ["steps", "outcome", "stamp", "name"]);
         assert!(read(&[("name", "a\0b")]).is_err());
         assert!(read(&[("name", "x"), ("steps", "")]).is_err());
@@ -235,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_path_is_of_this_site_or_empty() {
-        let fields = [Field::new("to", "To", FieldKind::Path)];
+        let fields = [Field::path("to", "To")];
         let read = |text: &str| {
             read_form(&fields, &BTreeMap::from([("to".to_owned(), Submitted::Text(text.to_owned()))]))
         };

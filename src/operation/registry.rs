@@ -5,8 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::Value;
 
+use super::form::fault;
 use super::{Field, Operation, Result};
 use crate::progress::Progress;
 
@@ -85,6 +87,30 @@ impl fmt::Debug for Kind {
     }
 }
 
+/// What a client needs to offer it: its names and its fields.
+///
+/// ```
+/// use liveops::kinds::Simulate;
+/// use liveops::operation::Kind;
+///
+/// let kind = serde_json::to_value(Kind::of::<Simulate>())?;
+/// assert_eq!(kind["name"], "simulate");
+/// assert_eq!(kind["fields"][0]["name"], "steps");
+/// assert_eq!(kind["fields"][0]["type"], "number");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut kind = serializer.serialize_struct("Kind", 5)?;
+        kind.serialize_field("name", &self.name)?;
+        kind.serialize_field("title", &self.title)?;
+        kind.serialize_field("description", &self.description)?;
+        kind.serialize_field("group", &self.group)?;
+        kind.serialize_field("fields", &self.fields)?;
+        kind.end()
+    }
+}
+
 /// A kind that cannot be registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
@@ -94,6 +120,16 @@ pub enum RegistryError {
     /// Two kinds have one name.
     #[error("kind {0:?} is registered twice: give one of them another name")]
     Twice(String),
+    /// A field of its form cannot be used.
+    #[error("kind {kind:?}, field {field:?}: {reason}")]
+    Field {
+        /// The kind.
+        kind: String,
+        /// Its field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// The kinds of this process, in the order in which they were added: the catalogue's.
@@ -104,7 +140,7 @@ impl Registry {
     /// Adds a kind.
     ///
     /// # Errors
-    /// When its name is not usable or taken.
+    /// When its name is not usable or taken, or a field of it not usable.
     pub fn add(&mut self, kind: Kind) -> std::result::Result<(), RegistryError> {
         let mut chars = kind.name.chars();
         let well_formed = chars.next().is_some_and(|c| c.is_ascii_lowercase())
@@ -114,6 +150,9 @@ impl Registry {
         }
         if self.get(&kind.name).is_some() {
             return Err(RegistryError::Twice(kind.name));
+        }
+        if let Some((field, reason)) = fault(&kind.fields) {
+            return Err(RegistryError::Field { kind: kind.name, field, reason });
         }
         self.0.push(kind);
         Ok(())

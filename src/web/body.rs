@@ -17,7 +17,7 @@ use super::error::Refusal;
 use super::{App, csrf, identify};
 use crate::access::Viewer;
 use crate::live::{Receiving, Uploads};
-use crate::operation::{Field, FieldKind, Submitted, Upload};
+use crate::operation::{Field, Submitted, Upload};
 use limited::{TOKEN_ROOM, UploadParts};
 use pieces::{BodyError, Pieces, file_name, pieces, read_on};
 use text::FieldText;
@@ -186,7 +186,7 @@ impl Reading<'_> {
             }
             let name = part.name().unwrap_or("").to_owned();
             let field = self.field(&name);
-            let is_file = field.is_some_and(|field| matches!(field.kind, FieldKind::File { .. }));
+            let is_file = field.is_some_and(Field::is_file);
             let file_name = file_name(&part);
             if let Some(file_name) = file_name.as_deref().filter(|_| is_file && *trusted) {
                 self.receive(&name, file_name, &mut part, &mut posted).await?;

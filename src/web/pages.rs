@@ -19,7 +19,7 @@ use super::layout::layout;
 use super::segment::Segment;
 use crate::access::{Channel, Viewer, random_text};
 use crate::live::Snapshot;
-use crate::operation::{FieldError, FieldKind, Kind, OperationId, Record};
+use crate::operation::{FieldError, Kind, OperationId, Record, Submitted};
 use crate::progress::Level;
 use crate::projection::Line;
 use crate::render::Personal;
@@ -75,17 +75,22 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
         .fields
         .iter()
         .map(|field| {
-            let is_file = matches!(field.kind, FieldKind::File { .. });
-            multipart |= is_file;
+            multipart |= field.is_file();
             let value = match page.values {
                 None => field.default.as_str(),
                 // A file has to be chosen again: browsers take no value for it.
-                Some(_) if is_file => "",
-                Some(posted) => posted.text(field.name).unwrap_or(""),
+                Some(_) if field.is_file() => "",
+                Some(posted) => posted.text(&field.name).unwrap_or(""),
             };
             let error =
                 page.errors.iter().find(|error| error.field == field.name).map(|error| &error.message);
-            context! { value => value, error => error, ..Value::from(Serde(field)) }
+            let sent = page.values.and_then(|posted| posted.values.get(&*field.name));
+            let lost = match sent {
+                Some(Submitted::File(upload)) if error.is_none() => Some(&upload.name),
+                _ => None,
+            };
+            let required = field.needs_value();
+            context! { value, error, lost, required, ..Value::from(Serde(field)) }
         })
         .collect();
     let context = context! {
@@ -98,7 +103,10 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
         error => page.general.as_deref(),
         ..layout(app, Some(viewer), "new")
     };
-    Ok(Html(app.live.renderer().page("form.html", context)?))
+    let renderer = app.live.renderer();
+    let own = format!("{}_form.html", page.kind.name);
+    let template = if renderer.has(&own) { &own } else { "form.html" };
+    Ok(Html(renderer.page(template, context)?))
 }
 
 /// The record of the id in an address, where that operation is there and the viewer's.

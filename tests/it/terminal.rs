@@ -197,7 +197,7 @@ async fn wrong_use_is_said_and_begins_nothing() {
     for (words, expected) in [
         (&["run", "nope"][..], "nope"),
         (&["run", "simulate", "--owner", "nobody"], "nobody"),
-        (&["run", "simulate", "--field", "steps=x"], "steps"),
+        (&["run", "simulate", "--field", "steps=x"], "steps: Enter a whole number from 0 to 1000000."),
         (&["run", "simulate", "--field", "nope=1"], "nope"),
         (&["run", "simulate", "--field", "steps"], "NAME=VALUE"),
         (&["run", "simulate", "--field", "steps=1", "--field", "steps=2"], "twice"),
