@@ -52,6 +52,10 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     const DESCRIPTION: &'static str = "";
     /// The group whose members may start it, and superusers; everybody, without one.
     const GROUP: Option<&'static str> = None;
+    /// How many of this kind may run at once, in all processes of the store; the others wait, and what is behind
+    /// them in the queue passes them. Any number, without it or with 0. What is run in the
+    /// foreground ([`LiveOps::run`](crate::LiveOps::run)) is not held by it, but counts.
+    const AT_ONCE: Option<u32> = None;
 
     /// The fields of the kind's form; the submitted values become the input.
     fn fields() -> Vec<Field> {

@@ -20,13 +20,13 @@ use tracing::Instrument as _;
 use crate::operation::{Ending, OperationId, Record, Registry, State};
 use crate::progress::{Cancel, Progress, Text, Update};
 use crate::projection::Projection;
-use crate::store::{Finish, Lease, Orphan, Store, StoreError, StoreResult};
+use crate::store::{Finish, Lease, Orphan, Store, StoreError, StoreResult, Wanted, WantedKind};
 use crate::stream::{Hub, Subject};
 use conclude::{Conclusion, conclude};
 use run::Run;
 
 /// How long the queue is left alone when nobody says that something waits: another process may
-/// have put it there.
+/// have put it there, or have ended what a limit counts.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often dead processes and requests to stop from other processes are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -47,6 +47,7 @@ struct Inner {
     /// Where runs drive their futures; never the web's runtime, since runs may block.
     runtime: Handle,
     places: Arc<Semaphore>,
+    per_user: Option<u32>,
     /// Whether what waits is none of its business: it runs what it is given, and what that hands
     /// over to.
     foreground: bool,
@@ -70,6 +71,8 @@ pub(crate) struct Work {
     pub(crate) at_once: usize,
     /// Whether the queue is left alone.
     pub(crate) foreground: bool,
+    /// Most operations of one user at once, in all processes.
+    pub(crate) per_user: Option<u32>,
 }
 
 impl std::fmt::Debug for Runner {
@@ -96,6 +99,7 @@ impl Runner {
             log_tail,
             runtime,
             places: Arc::new(Semaphore::new(work.at_once)),
+            per_user: work.per_user,
             foreground: work.foreground,
             queued: Notify::new(),
             changed,
@@ -199,7 +203,9 @@ impl Runner {
 
 impl Inner {
     async fn claim_loop(self: &Arc<Self>) {
-        let kinds: Vec<String> = self.registry.iter().map(|kind| kind.name.clone()).collect();
+        let kinds = self.registry.iter();
+        let kinds = kinds.map(|kind| WantedKind { name: kind.name.clone(), at_once: kind.at_once });
+        let wanted = Wanted { kinds: kinds.collect(), per_user: self.per_user };
         loop {
             let place = tokio::select! {
                 () = self.stopping.cancelled() => return,
@@ -211,7 +217,7 @@ impl Inner {
                 if self.stopping.is_cancelled() {
                     return;
                 }
-                match self.store.claim(&kinds, Timestamp::now()).await {
+                match self.store.claim(&wanted, Timestamp::now()).await {
                     Ok(Some(record)) => break record,
                     Ok(None) => {}
                     Err(error) => tracing::error!(%error, "the queue could not be read"),

@@ -27,6 +27,8 @@ pub struct Kind {
     pub fields: Vec<Field>,
     /// The group whose members may start it, and superusers; everybody, without one.
     pub group: Option<String>,
+    /// How many of it may run at once, in all processes; any number, without it.
+    pub at_once: Option<u32>,
     label: Arc<LabelFn>,
     run: Arc<RunFn>,
 }
@@ -40,6 +42,7 @@ impl Kind {
             description: O::DESCRIPTION.to_owned(),
             fields: O::fields(),
             group: O::GROUP.map(str::to_owned),
+            at_once: O::AT_ONCE.filter(|limit| *limit > 0),
             label: Arc::new(|input| Ok(serde_json::from_value::<O>(input.clone())?.label())),
             run: Arc::new(|input, progress| {
                 Box::pin(async move {
