@@ -158,9 +158,7 @@ impl LiveOps {
     /// # Errors
     /// When the store fails.
     pub async fn cancel(&self, viewer: &Viewer, id: OperationId) -> StoreResult<bool> {
-        if self.owned(viewer, id).await?.is_none() {
-            return Ok(false);
-        }
+        let Some(record) = self.owned(viewer, id).await? else { return Ok(false) };
         // A run of this process need not wait for a store that cannot be written now.
         let is_asked = self.0.runner.cancel(id);
         match self.0.store.cancel(id, Timestamp::now()).await {
@@ -168,7 +166,10 @@ impl LiveOps {
             Ok(CancelAnswer::Requested) => {
                 self.0.runner.cancel(id);
             }
-            Ok(CancelAnswer::Cancelled) => self.0.changed.notify_one(),
+            Ok(CancelAnswer::Cancelled) => {
+                self.0.changed.notify_one();
+                self.0.runner.cancelled(record);
+            }
             Ok(CancelAnswer::Nothing) => {}
             Err(error) if is_asked => {
                 tracing::warn!(operation = %id, %error, "it was asked to stop, which could not be stored");
@@ -334,7 +335,8 @@ impl LiveOps {
         self.0.max_upload_bytes
     }
 
-    /// Waits until nothing runs in this process and every ending is stored.
+    /// Waits until nothing runs in this process, every ending is stored, and [`Operation::on_finish`](crate::Operation::on_finish)
+    /// has returned.
     pub async fn all_ended(&self) {
         self.0.runner.all_ended().await;
     }

@@ -54,6 +54,10 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     const DESCRIPTION: &'static str = "";
     /// The group whose members may start it, and superusers; everybody, without one.
     const GROUP: Option<&'static str> = None;
+    /// How many of this kind may run at once, in all processes of the store; the others wait, and what is behind
+    /// them in the queue passes them. Any number, without it or with 0. What is run in the
+    /// foreground ([`LiveOps::run`](crate::LiveOps::run)) is not held by it, but counts.
+    const AT_ONCE: Option<u32> = None;
 
     /// The fields of the kind's form; the submitted values become the input. They are looked at when the
     /// kind is registered, and decide what [`LiveOps::start_kind`](crate::LiveOps::start_kind) and the
@@ -71,4 +75,25 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// user reads a general sentence and the operator the detail. The future is made and driven on
     /// one thread, so it need not be `Send`.
     fn run(self, progress: Progress) -> impl Future<Output = Result>;
+
+    /// Called before [`run`](Self::run) when it runs again, on the same thread: the place to clear away what
+    /// the attempt before left. `attempt` is the number of the one that begins, 2 or more. An `Err`
+    /// or a panic fails the attempt as one of `run` would.
+    fn on_restart(&mut self, attempt: u32) -> impl Future<Output = Result<()>> {
+        let _ = attempt;
+        std::future::ready(Ok(()))
+    }
+
+    /// Called once the ending of an attempt is committed, whatever it is: also when it was cancelled while it waited,
+    /// or its process died and this one marked it as interrupted. It has a thread of its own, so
+    /// it may block. Nothing waits for it but [`LiveOps::all_ended`](crate::LiveOps::all_ended) and,
+    /// within its grace, [`LiveOps::shutdown`](crate::LiveOps::shutdown). An `Err` or a panic is logged and
+    /// changes nothing.
+    ///
+    /// It is called at most once for each ending: not when the process dies right after the commit, nor where
+    /// the process that marks what another one left does not have the kind.
+    fn on_finish(self, ending: Ending) -> impl Future<Output = Result<()>> {
+        let _ = ending;
+        std::future::ready(Ok(()))
+    }
 }

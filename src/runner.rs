@@ -2,12 +2,14 @@
 
 mod conclude;
 mod end;
+mod hook;
 mod run;
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -20,13 +22,13 @@ use tracing::Instrument as _;
 use crate::operation::{Ending, OperationId, Record, Registry, State};
 use crate::progress::{Cancel, Progress, Text, Update};
 use crate::projection::Projection;
-use crate::store::{Finish, Lease, Orphan, Store, StoreError, StoreResult};
+use crate::store::{Finish, Lease, Orphan, Store, StoreError, StoreResult, Wanted, WantedKind};
 use crate::stream::{Hub, Subject};
 use conclude::{Conclusion, conclude};
 use run::Run;
 
 /// How long the queue is left alone when nobody says that something waits: another process may
-/// have put it there.
+/// have put it there, or have ended what a limit counts.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often dead processes and requests to stop from other processes are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -47,6 +49,7 @@ struct Inner {
     /// Where runs drive their futures; never the web's runtime, since runs may block.
     runtime: Handle,
     places: Arc<Semaphore>,
+    per_user: Option<u32>,
     /// Whether what waits is none of its business: it runs what it is given, and what that hands
     /// over to.
     foreground: bool,
@@ -56,7 +59,9 @@ struct Inner {
     changed: Arc<Notify>,
     /// Guards which runs are under way here.
     runs: Mutex<HashMap<OperationId, Arc<Run>>>,
-    /// A run is over.
+    /// How many operations are being told how they ended.
+    hooks: AtomicUsize,
+    /// A run is over, or an operation was told how it ended.
     ended: Notify,
     stopping: CancellationToken,
     /// Nothing more is claimed.
@@ -70,6 +75,8 @@ pub(crate) struct Work {
     pub(crate) at_once: usize,
     /// Whether the queue is left alone.
     pub(crate) foreground: bool,
+    /// Most operations of one user at once, in all processes.
+    pub(crate) per_user: Option<u32>,
 }
 
 impl std::fmt::Debug for Runner {
@@ -96,10 +103,12 @@ impl Runner {
             log_tail,
             runtime,
             places: Arc::new(Semaphore::new(work.at_once)),
+            per_user: work.per_user,
             foreground: work.foreground,
             queued: Notify::new(),
             changed,
             runs: Mutex::default(),
+            hooks: AtomicUsize::new(0),
             ended: Notify::new(),
             stopping: CancellationToken::new(),
             claimed: CancellationToken::new(),
@@ -131,7 +140,12 @@ impl Runner {
         let _ = begun.await;
     }
 
-    /// Waits until nothing runs here and every ending is stored.
+    /// One that waited was cancelled.
+    pub(crate) fn cancelled(&self, record: Record) {
+        self.0.tell_ending(record.id, &record.kind, record.input, Ending::plain(State::Cancelled));
+    }
+
+    /// Waits until nothing runs here, every ending is stored, and the operations were told.
     pub(crate) async fn all_ended(&self) {
         self.0.all_ended().await;
     }
@@ -181,6 +195,9 @@ impl Runner {
             let ended = inner.ended.notified();
             let left: Vec<_> = inner.runs.lock().values().cloned().collect();
             if left.is_empty() {
+                if let Some(give_up) = give_up {
+                    let _ = tokio::time::timeout_at(give_up, inner.all_ended()).await;
+                }
                 return;
             }
             for run in left.iter().filter(|run| !run.is_closed()) {
@@ -199,7 +216,9 @@ impl Runner {
 
 impl Inner {
     async fn claim_loop(self: &Arc<Self>) {
-        let kinds: Vec<String> = self.registry.iter().map(|kind| kind.name.clone()).collect();
+        let kinds = self.registry.iter();
+        let kinds = kinds.map(|kind| WantedKind { name: kind.name.clone(), at_once: kind.at_once });
+        let wanted = Wanted { kinds: kinds.collect(), per_user: self.per_user };
         loop {
             let place = tokio::select! {
                 () = self.stopping.cancelled() => return,
@@ -211,7 +230,7 @@ impl Inner {
                 if self.stopping.is_cancelled() {
                     return;
                 }
-                match self.store.claim(&kinds, Timestamp::now()).await {
+                match self.store.claim(&wanted, Timestamp::now()).await {
                     Ok(Some(record)) => break record,
                     Ok(None) => {}
                     Err(error) => tracing::error!(%error, "the queue could not be read"),
@@ -239,7 +258,7 @@ impl Inner {
         // At the highest level, so that also a log of errors only says which run they are about.
         let span = tracing::error_span!(
             "run", operation = %record.id, kind = record.kind, user = record.owner, attempt = record.attempt);
-        let run = Arc::new(Run::new(lease, live, record.owner.clone(), span.clone()));
+        let run = Arc::new(Run::new(lease, live, record.owner.clone(), record.input.clone(), span.clone()));
         self.runs.lock().insert(record.id, Arc::clone(&run));
         metrics::gauge!("liveops_runs").increment(1);
         self.runtime.spawn(Arc::clone(&run).keep(Arc::clone(&self.store)).instrument(span.clone()));
@@ -275,7 +294,8 @@ impl Inner {
         };
         let cancel: Cancel = run.cancel().clone();
         let progress = Progress::new(Arc::clone(run) as _, cancel.clone());
-        let work = AssertUnwindSafe(|| self.runtime.block_on(kind.run(record.input, progress)));
+        let work =
+            AssertUnwindSafe(|| self.runtime.block_on(kind.run(record.input, record.attempt, progress)));
         match catch_unwind(work) {
             Ok(result) => conclude(result, &cancel, record.id, run.owner()),
             Err(panic) => Conclusion::failed(format!("panicked: {}", panic_text(&*panic))),
@@ -285,7 +305,7 @@ impl Inner {
     async fn all_ended(&self) {
         loop {
             let ended = self.ended.notified();
-            if self.runs.lock().is_empty() {
+            if self.runs.lock().is_empty() && self.hooks.load(Ordering::Acquire) == 0 {
                 return;
             }
             ended.await;
@@ -315,7 +335,7 @@ impl Inner {
         }
     }
 
-    async fn recover(&self) -> StoreResult<usize> {
+    async fn recover(self: &Arc<Self>) -> StoreResult<usize> {
         let orphans = self.store.orphans().await?;
         let mut marked = 0;
         for Orphan { record, projection, seen } in orphans {
@@ -330,11 +350,17 @@ impl Inner {
             let at = seen.map_or(now, |seen| seen.clamp(started, now.max(started))).max(projection.updated());
             projection.apply(Update::Ended(ending.clone()), at);
             projection.flush();
-            let finish =
-                Finish { projection, ending, detail: Some("its process died".into()), next: None, at };
+            let finish = Finish {
+                projection,
+                ending: ending.clone(),
+                detail: Some("its process died".into()),
+                next: None,
+                at,
+            };
             match self.store.finish(lease, &[], finish).await {
                 Ok(()) => {
                     tracing::info!(operation = %record.id, "interrupted: its process died");
+                    self.tell_ending(record.id, &record.kind, record.input, ending);
                     marked += 1;
                 }
                 // Another process marked it first.

@@ -69,6 +69,24 @@ pub struct Lease {
     pub attempt: u32,
 }
 
+/// What a process takes from the queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The kinds that it runs.
+    pub kinds: Vec<WantedKind>,
+    /// How many operations of one user may run at once; any number, without it.
+    pub per_user: Option<u32>,
+}
+
+/// A kind that a process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedKind {
+    /// Its name.
+    pub name: String,
+    /// How many of it may run at once; any number, without it.
+    pub at_once: Option<u32>,
+}
+
 /// How a run ends, as it is committed.
 #[derive(Debug, Clone)]
 pub struct Finish {
@@ -150,7 +168,7 @@ pub struct Glance {
     pub state: State,
     /// The number of the latest attempt.
     pub attempt: u32,
-    /// How many waiting operations are before it, while it waits.
+    /// How many waiting operations are before it, while it waits: as [`Store::before`] counts.
     pub before: Option<u64>,
 }
 
@@ -195,15 +213,18 @@ pub trait Store: Send + Sync + 'static {
     /// These operations' records, as far as they are there, with the stored pages of those that run.
     async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>>;
 
-    /// How many waiting operations are before this waiting one.
+    /// How many waiting operations came into the queue before this waiting one, whatever their kind and
+    /// whosesoever they are. One that may not run yet, because of a limit, is among them and may be overtaken.
     async fn before(&self, id: OperationId) -> StoreResult<u64>;
 
     /// Up to `limit` stored lines of one attempt's log from `from_seq` on, in order. At least one
     /// where there is one; fewer than `limit` do not mean the end, none does.
     async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>>;
 
-    /// Gives the oldest waiting operation of one of `kinds` to this process: `running` from now.
-    async fn claim(&self, kinds: &[String], now: Timestamp) -> StoreResult<Option<Record>>;
+    /// Gives the oldest waiting operation that may run now to this process: `running` from now. One that
+    /// may not, because of a limit, holds up none behind it. The same transaction counts what runs
+    /// and claims, so that the limits hold for all processes together.
+    async fn claim(&self, wanted: &Wanted, now: Timestamp) -> StoreResult<Option<Record>>;
 
     /// Adds to the log and replaces the stored page of a run.
     async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()>;

@@ -13,7 +13,7 @@ use liveops::operation::{NewOperation, Record, State};
 use liveops::projection::{Line, Projection};
 use liveops::store::{
     CancelAnswer, Census, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store, StoreError,
-    StoreResult,
+    StoreResult, Wanted,
 };
 use liveops::{LiveOps, LiveOpsBuilder, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
@@ -103,8 +103,8 @@ impl Store for Faulty {
     async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>> {
         self.store.log(id, attempt, from_seq, limit).await
     }
-    async fn claim(&self, kinds: &[String], now: Timestamp) -> StoreResult<Option<Record>> {
-        self.store.claim(kinds, now).await
+    async fn claim(&self, wanted: &Wanted, now: Timestamp) -> StoreResult<Option<Record>> {
+        self.store.claim(wanted, now).await
     }
     async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()> {
         let fewer = |left: usize| left.checked_sub(1);

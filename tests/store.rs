@@ -6,6 +6,8 @@ mod accounts;
 mod file;
 #[path = "store/operations.rs"]
 mod operations;
+#[path = "store/queue.rs"]
+mod queue;
 #[path = "store/removal.rs"]
 mod removal;
 
@@ -73,6 +75,9 @@ suite! {
     operations::only_runs_of_dead_processes_are_orphans,
     operations::one_failing_write_among_many_harms_only_itself,
     operations::a_submission_starts_once,
+    queue::a_kind_runs_as_often_at_once_as_its_limit_says,
+    queue::a_user_runs_as_many_at_once_as_the_limit_says,
+    queue::a_limit_holds_for_all_processes_together,
     removal::what_ended_long_ago_is_removed_in_steps,
     removal::what_is_handed_over_keeps_the_uploads_that_it_names,
     removal::a_long_log_is_removed_bit_by_bit_and_seen_by_nobody,

@@ -74,6 +74,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     one("public_url", "URL", "What users type to get here, behind a proxy [default: none]"),
     one("metrics_listen", "ADDRESS", "Address that serves /metrics and nothing else [default: none]"),
     one("streams_per_user", "NUMBER", "Streams that one user may have open at once [default: 100]"),
+    one(
+        "running_per_user",
+        "NUMBER",
+        "Operations of one user that may run at once, the others wait; 0 is no limit [default: 0]",
+    ),
     Setting {
         name: "trusted_proxies",
         value: "ADDRESS,…",

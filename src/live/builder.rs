@@ -31,6 +31,7 @@ pub struct LiveOpsBuilder {
     log_tail: Option<usize>,
     workers: Option<usize>,
     streams_per_user: Option<usize>,
+    running_per_user: Option<u32>,
     retention: Option<Duration>,
     foreground: bool,
     templates: Option<(PathBuf, Reading)>,
@@ -146,6 +147,13 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// Operations of one user that may run at once, in all processes of the store; the others wait, and those of
+    /// other users pass them. 0, and the default, is no limit. See [`Operation::AT_ONCE`] for what counts.
+    pub fn running_per_user(mut self, operations: u32) -> Self {
+        self.running_per_user = Some(operations).filter(|operations| *operations > 0);
+        self
+    }
+
     /// A folder whose templates replace the embedded ones of their names, such as `base.html` or
     /// `regions/row.html`; `<kind>_result.html` shows the results of that kind. Read once, at the
     /// start.
@@ -201,7 +209,7 @@ impl LiveOpsBuilder {
             Arc::clone(&store),
             Arc::clone(&hub),
             registry.clone(),
-            Work { at_once: workers, foreground: self.foreground },
+            Work { at_once: workers, foreground: self.foreground, per_user: self.running_per_user },
             log_tail,
             runtime.handle().clone(),
             Arc::clone(&changed),

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{NewOperation, Operation, OperationId, State, TITLE};
 use crate::progress::{Text, shortened};
 
-/// What [`Operation::run`] returns.
-pub type Result = std::result::Result<Outcome, Error>;
+/// What [`Operation::run`] returns; as `Result<()>` what its hooks return.
+pub type Result<T = Outcome> = std::result::Result<T, Error>;
 
 /// An internal failure of a run. It takes any error by `?`; for that it is not itself
 /// [`std::error::Error`].

@@ -9,11 +9,14 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::Value;
 
 use super::form::fault;
-use super::{Field, Operation, Result};
+
+use super::{Ending, Field, Operation, Result};
 use crate::progress::Progress;
 
 type RunFuture = Pin<Box<dyn Future<Output = Result>>>;
-type RunFn = dyn Fn(Value, Progress) -> RunFuture + Send + Sync;
+type RunFn = dyn Fn(Value, u32, Progress) -> RunFuture + Send + Sync;
+type FinishFuture = Pin<Box<dyn Future<Output = Result<()>>>>;
+type FinishFn = dyn Fn(Value, Ending) -> FinishFuture + Send + Sync;
 type LabelFn = dyn Fn(&Value) -> std::result::Result<String, serde_json::Error> + Send + Sync;
 
 /// A kind of operation with its run erased, so that kinds made at run time can stand beside types.
@@ -29,8 +32,11 @@ pub struct Kind {
     pub fields: Vec<Field>,
     /// The group whose members may start it, and superusers; everybody, without one.
     pub group: Option<String>,
+    /// How many of it may run at once, in all processes; any number, without it.
+    pub at_once: Option<u32>,
     label: Arc<LabelFn>,
     run: Arc<RunFn>,
+    finish: Arc<FinishFn>,
 }
 
 impl Kind {
@@ -42,12 +48,19 @@ impl Kind {
             description: O::DESCRIPTION.to_owned(),
             fields: O::fields(),
             group: O::GROUP.map(str::to_owned),
+            at_once: O::AT_ONCE.filter(|limit| *limit > 0),
             label: Arc::new(|input| Ok(serde_json::from_value::<O>(input.clone())?.label())),
-            run: Arc::new(|input, progress| {
+            run: Arc::new(|input, attempt, progress| {
                 Box::pin(async move {
-                    let operation: O = serde_json::from_value(input)?;
+                    let mut operation: O = serde_json::from_value(input)?;
+                    if attempt > 1 {
+                        operation.on_restart(attempt).await?;
+                    }
                     operation.run(progress).await
                 })
+            }),
+            finish: Arc::new(|input, ending| {
+                Box::pin(async move { serde_json::from_value::<O>(input)?.on_finish(ending).await })
             }),
         }
     }
@@ -65,19 +78,33 @@ impl Kind {
         !self.fields.is_empty() || self.label(&Value::Object(serde_json::Map::new())).is_ok()
     }
 
-    /// Lets `prepare` look at each input before it is run.
+    /// Lets `prepare` look at each input before the operation sees it.
     pub(crate) fn prepared(mut self, prepare: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        let prepare = Arc::new(prepare);
         let run = Arc::clone(&self.run);
-        self.run = Arc::new(move |mut input, progress| {
+        self.run = Arc::new({
+            let prepare = Arc::clone(&prepare);
+            move |mut input, attempt, progress| {
+                prepare(&mut input);
+                run(input, attempt, progress)
+            }
+        });
+        let finish = Arc::clone(&self.finish);
+        self.finish = Arc::new(move |mut input, ending| {
             prepare(&mut input);
-            run(input, progress)
+            finish(input, ending)
         });
         self
     }
 
-    /// Makes the future that does the work. It is to be driven on the thread that called this.
-    pub(crate) fn run(&self, input: Value, progress: Progress) -> RunFuture {
-        (self.run)(input, progress)
+    /// Makes the future that does the work of an attempt. It is to be driven on the thread that called this.
+    pub(crate) fn run(&self, input: Value, attempt: u32, progress: Progress) -> RunFuture {
+        (self.run)(input, attempt, progress)
+    }
+
+    /// Makes the future that tells the operation how it ended. It is to be driven on the thread that called this.
+    pub(crate) fn finish(&self, input: Value, ending: Ending) -> FinishFuture {
+        (self.finish)(input, ending)
     }
 }
 

@@ -57,6 +57,8 @@ impl Inner {
                 Ok(()) => {
                     run.live().show(projection);
                     tracing::info!(state = %ending.state, "ended");
+                    let kind = &run.live().subject().kind;
+                    self.tell_ending(id, kind, run.input().clone(), ending.clone());
                     break;
                 }
                 Err(StoreError::Fenced { .. }) => {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -34,6 +35,7 @@ pub(super) struct Run {
     lease: Lease,
     live: Arc<Live>,
     owner: String,
+    input: Value,
     /// Says in the log which run it is.
     span: Span,
     cancel: Cancel,
@@ -69,11 +71,12 @@ struct Buffer {
 }
 
 impl Run {
-    pub(super) fn new(lease: Lease, live: Arc<Live>, owner: String, span: Span) -> Self {
+    pub(super) fn new(lease: Lease, live: Arc<Live>, owner: String, input: Value, span: Span) -> Self {
         Self {
             lease,
             live,
             owner,
+            input,
             span,
             cancel: Cancel::default(),
             buffer: Mutex::default(),
@@ -99,6 +102,10 @@ impl Run {
 
     pub(super) fn owner(&self) -> &str {
         &self.owner
+    }
+
+    pub(super) fn input(&self) -> &Value {
+        &self.input
     }
 
     pub(super) fn span(&self) -> &Span {

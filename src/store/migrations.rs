@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[FIRST, SECOND, THIRD];
+const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH];
 
 /// The version that this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -103,6 +103,13 @@ INSERT OR IGNORE INTO liveops_uploads (name, operation)
 /// A number by which this database's uploads are told from those of others in the same folder.
 const THIRD: &str = "
 INSERT INTO liveops_meta (key, value) VALUES ('identity', random());
+";
+
+/// The queue is searched past those that may not run yet: their kinds and owners stand in its index.
+const FOURTH: &str = "
+DROP INDEX liveops_operations_queue;
+CREATE INDEX liveops_operations_waiting ON liveops_operations (queued, row, kind, owner)
+    WHERE state = 'waiting';
 ";
 
 /// The version of the tables in the file; 0 where there are none.

@@ -6,6 +6,7 @@ mod glance;
 mod log;
 mod open;
 mod operations;
+mod queue;
 mod readers;
 mod removal;
 mod rows;

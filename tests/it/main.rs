@@ -18,6 +18,7 @@ mod headers;
 mod health;
 mod heavy;
 mod hostile;
+mod limits;
 mod list;
 mod log;
 mod metrics;

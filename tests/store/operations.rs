@@ -4,7 +4,7 @@ use jiff::{Timestamp, ToSpan as _};
 use liveops::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use liveops::progress::{Level, Text, Update};
 use liveops::projection::{Line, Projection};
-use liveops::store::{CancelAnswer, Finish, Lease, Store, StoreError};
+use liveops::store::{CancelAnswer, Finish, Lease, Store, StoreError, Wanted, WantedKind};
 use serde_json::json;
 
 use super::Home;
@@ -35,9 +35,14 @@ pub(super) async fn create(store: &dyn Store, kind: &str, seconds: i64) -> Opera
     id
 }
 
+/// These kinds, without limits.
+pub(super) fn wanted(kinds: &[&str]) -> Wanted {
+    let kinds = kinds.iter().map(|name| WantedKind { name: (*name).to_owned(), at_once: None });
+    Wanted { kinds: kinds.collect(), per_user: None }
+}
+
 pub(super) async fn claim(store: &dyn Store, kinds: &[&str]) -> Option<Record> {
-    let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-    store.claim(&kinds, at(100)).await.expect("the queue")
+    store.claim(&wanted(kinds), at(100)).await.expect("the queue")
 }
 
 /// Creates an operation and claims it.
@@ -155,12 +160,12 @@ pub(crate) async fn concurrent_claims_get_different_operations(home: &dyn Home) 
     for n in 0..20 {
         create(&*one, "work", n).await;
     }
-    let kinds = ["work".to_owned()];
+    let wanted = wanted(&["work"]);
     let mut claims = tokio::task::JoinSet::new();
     for n in 0..30 {
         let store = if n % 2 == 0 { one.clone() } else { two.clone() };
-        let kinds = kinds.clone();
-        claims.spawn(async move { store.claim(&kinds, at(100)).await.expect("the queue") });
+        let wanted = wanted.clone();
+        claims.spawn(async move { store.claim(&wanted, at(100)).await.expect("the queue") });
     }
     let mut claimed: Vec<_> = claims.join_all().await.into_iter().flatten().map(|record| record.id).collect();
     assert_eq!(claimed.len(), 20);

@@ -9,12 +9,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::fault::Fault;
 use super::rows::{self, RECORD, micros, record, signed, to_json, unsigned};
 use super::worker::{self, Worker};
-use super::{Sqlite, glance, log, removal};
+use super::{Sqlite, glance, log, queue, removal};
 use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
 use crate::store::{
     CancelAnswer, Census, Finish, Glances, Lease, Orphan, RecordPage, Removed, Store, StoreError,
-    StoreResult, state_from,
+    StoreResult, Wanted, state_from,
 };
 
 #[async_trait]
@@ -112,31 +112,23 @@ impl Store for Sqlite {
         self.0.readers.read(read).await
     }
 
-    async fn claim(&self, kinds: &[String], now: Timestamp) -> StoreResult<Option<Record>> {
-        let kinds = serde_json::json!(kinds).to_string();
-        // Mostly nothing waits, and looking needn't take the file from others that write.
-        let asked = kinds.clone();
-        let waits = self.0.readers.read(move |connection| {
-            let sql = "SELECT 1 FROM liveops_operations
-                       WHERE state = 'waiting' AND kind IN (SELECT value FROM json_each(?1)) LIMIT 1";
-            Ok(connection.prepare_cached(sql)?.exists([asked])?)
-        });
-        if !waits.await? {
+    async fn claim(&self, wanted: &Wanted, now: Timestamp) -> StoreResult<Option<Record>> {
+        // Mostly nothing may run, and looking needn't take the file from others that write.
+        let asked = wanted.clone();
+        if self.0.readers.read(move |connection| queue::next(connection, &asked)).await?.is_none() {
             return Ok(None);
         }
         let worker = Arc::clone(&self.0.worker);
+        let wanted = wanted.clone();
         let claim = move |connection: &Connection| {
             worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
+            let Some(row) = queue::next(connection, &wanted)? else { return Ok(None) };
             let sql = format!(
                 "UPDATE liveops_operations
                  SET state = 'running', claim = claim + 1, worker = ?2, started = ?3
-                 WHERE row = (
-                     SELECT row FROM liveops_operations
-                     WHERE state = 'waiting' AND kind IN (SELECT value FROM json_each(?1))
-                     ORDER BY queued, row LIMIT 1)
-                 RETURNING {RECORD}"
+                 WHERE row = ?1 RETURNING {RECORD}"
             );
-            one(connection, &sql, params![kinds, worker.id(), micros(now)])
+            one(connection, &sql, params![row, worker.id(), micros(now)])
         };
         self.0.writer.write(claim).await
     }

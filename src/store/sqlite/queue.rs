@@ -1,0 +1,32 @@
+//! Which of those that wait is next.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::fault::Fault;
+use crate::store::Wanted;
+
+/// What has a worker is what runs. Both limits are looked at once, not for each that waits.
+const NEXT: &str = "
+SELECT row FROM liveops_operations
+WHERE state = 'waiting'
+AND kind IN (
+    SELECT value ->> 'name' FROM json_each(?1)
+    WHERE value ->> 'at_once' IS NULL
+    OR value ->> 'at_once' > (
+        SELECT count(*) FROM liveops_operations AS run
+        WHERE run.worker IS NOT NULL AND run.kind = value ->> 'name'))
+AND (?2 IS NULL OR owner NOT IN (
+    SELECT owner FROM liveops_operations WHERE worker IS NOT NULL GROUP BY owner HAVING count(*) >= ?2))
+ORDER BY queued, row LIMIT 1";
+
+/// The row of the oldest waiting operation that may run now.
+pub(super) fn next(connection: &Connection, wanted: &Wanted) -> Result<Option<i64>, Fault> {
+    let kinds: Vec<_> = wanted
+        .kinds
+        .iter()
+        .map(|kind| serde_json::json!({ "name": kind.name, "at_once": kind.at_once }))
+        .collect();
+    let kinds = serde_json::Value::from(kinds).to_string();
+    let mut statement = connection.prepare_cached(NEXT)?;
+    Ok(statement.query_row(params![kinds, wanted.per_user], |row| row.get(0)).optional()?)
+}

@@ -1,0 +1,185 @@
+//! What an operation is told of its attempts: `on_restart` and `on_finish`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use liveops::access::Viewer;
+use liveops::operation::{Ending, State};
+use liveops::store::{Sqlite, Store as _};
+use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
+use serde::{Deserialize, Serialize};
+
+/// Long enough for every machine.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Writes down what it is told into a file, beside the database.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    folder: PathBuf,
+    act: String,
+}
+
+impl Told {
+    fn note(&self, words: &str) {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.create(true).append(true).open(self.folder.join("notes"));
+        writeln!(file.expect("the notes"), "{words}").expect("a note");
+    }
+}
+
+impl Operation for Told {
+    const KIND: &'static str = "told";
+    const AT_ONCE: Option<u32> = Some(1);
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        self.note("run");
+        match self.act.as_str() {
+            "stay" => return Err(p.cancelled().await.into()),
+            "hang" => std::future::pending().await,
+            "panic" => panic!("as asked"),
+            _ => {}
+        }
+        p.check_cancelled()?;
+        p.result(1)
+    }
+
+    async fn on_restart(&mut self, attempt: u32) -> liveops::Result<()> {
+        self.note(&format!("again {attempt}"));
+        if self.act == "unready" {
+            return Err("the table is locked".into());
+        }
+        Ok(())
+    }
+
+    async fn on_finish(self, ending: Ending) -> liveops::Result<()> {
+        // What it is told is in the database already.
+        let store = Sqlite::open_existing(self.folder.join("db"))?;
+        let list = store.list("u", 1, 100).await?;
+        let committed = list.records.iter().filter(|record| record.ending.as_ref() == Some(&ending)).count();
+        if self.act == "slow" {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        self.note(&format!("{} {committed}", ending.state));
+        match self.act.as_str() {
+            "bad" => Err("no mail today".into()),
+            "worse" => panic!("no mail at all"),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Home {
+    live: LiveOps,
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let live = open(&folder).await;
+        Self { live, folder }
+    }
+
+    async fn start(&self, act: &str) -> OperationId {
+        let told = Told { folder: self.folder.path().to_owned(), act: act.to_owned() };
+        self.live.start(&viewer(), told).await.expect("started")
+    }
+
+    async fn until(&self, id: OperationId, state: State) {
+        let reached = async {
+            while self.state(id).await != state {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LONG, reached).await.expect("in time");
+    }
+
+    async fn state(&self, id: OperationId) -> State {
+        self.live.view(&viewer(), id).await.expect("the store").expect("it is there").record.state
+    }
+
+    /// What was noted once everything has ended.
+    async fn notes(&self) -> Vec<String> {
+        tokio::time::timeout(LONG, self.live.all_ended()).await.expect("in time");
+        let notes = std::fs::read_to_string(self.folder.path().join("notes")).unwrap_or_default();
+        notes.lines().map(str::to_owned).collect()
+    }
+}
+
+async fn open(folder: &tempfile::TempDir) -> LiveOps {
+    let builder = LiveOps::builder()
+        .store(Sqlite::open(folder.path().join("db")).expect("a database"))
+        .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+        .operation::<Told>();
+    builder.start().await.expect("it starts")
+}
+
+fn viewer() -> Viewer {
+    Viewer { id: "u".into(), name: "u".into(), groups: Vec::new(), superuser: false, session: "s".into() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_after_the_first_is_told_before_it_runs() {
+    let home = Home::new().await;
+    let id = home.start("").await;
+    home.until(id, State::Succeeded).await;
+    assert_eq!(home.notes().await, ["run", "succeeded 1"]);
+    home.live.restart(&viewer(), id).await.expect("the store");
+    home.until(id, State::Succeeded).await;
+    assert_eq!(home.notes().await[2..], ["again 2", "run", "succeeded 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_cannot_be_prepared_fails() {
+    let home = Home::new().await;
+    let id = home.start("unready").await;
+    home.until(id, State::Succeeded).await;
+    home.live.restart(&viewer(), id).await.expect("the store");
+    home.until(id, State::Failed).await;
+    assert_eq!(home.notes().await, ["run", "succeeded 1", "again 2", "failed 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_ending_is_told_once_it_is_committed() {
+    let home = Home::new().await;
+    let panics = home.start("panic").await;
+    home.until(panics, State::Failed).await;
+    assert_eq!(home.notes().await, ["run", "failed 1"]);
+
+    let running = home.start("stay").await;
+    home.until(running, State::Running).await;
+    // It waits, as one of its kind runs at once.
+    let waiting = home.start("").await;
+    home.live.cancel(&viewer(), waiting).await.expect("the store");
+    assert_eq!(home.state(waiting).await, State::Cancelled);
+    home.live.cancel(&viewer(), running).await.expect("the store");
+    let notes = home.notes().await;
+    assert_eq!(notes.iter().filter(|note| note.starts_with("cancelled")).count(), 2, "{notes:?}");
+    assert_eq!(notes.iter().filter(|note| *note == "run").count(), 2, "{notes:?}");
+
+    let hangs = home.start("hang").await;
+    home.until(hangs, State::Running).await;
+    home.live.shutdown(Duration::ZERO).await;
+    assert_eq!(home.notes().await.last().map(String::as_str), Some("interrupted 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_in_it_changes_nothing() {
+    let home = Home::new().await;
+    for act in ["bad", "worse", ""] {
+        let id = home.start(act).await;
+        home.until(id, State::Succeeded).await;
+    }
+    assert_eq!(home.notes().await.iter().filter(|note| note.starts_with("succeeded")).count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_waits_for_it_within_its_grace() {
+    let home = Home::new().await;
+    let id = home.start("slow").await;
+    home.until(id, State::Succeeded).await;
+    home.live.shutdown(LONG).await;
+    let notes = std::fs::read_to_string(home.folder.path().join("notes")).expect("the notes");
+    assert!(notes.ends_with("succeeded 1\n"), "{notes}");
+}
