@@ -68,6 +68,9 @@ enum Command {
         /// A field of the kind's form; for a file its path
         #[arg(long = "field", value_name = "NAME=VALUE")]
         fields: Vec<String>,
+        /// Write one JSON object a line for each update
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         settings: SettingFlags,
     },
@@ -75,6 +78,9 @@ enum Command {
     Watch {
         /// The operation's id
         id: String,
+        /// Write one JSON object a line for each update
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         settings: SettingFlags,
     },
@@ -116,7 +122,10 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     // In a terminal what a server would log is on the screen already.
     let is_server = matches!(cli.command, Command::Demo { .. } | Command::Serve { .. });
     let verbose = cli.verbose.saturating_add(u8::from(is_server));
-    let terminal = Terminal::new();
+    let terminal = match cli.command {
+        Command::Run { json: true, .. } | Command::Watch { json: true, .. } => Terminal::of_objects(),
+        _ => Terminal::new(),
+    };
     let way = if is_server { None } else { terminal.log() };
     let _log = log::start(verbose, settings.log_format, way);
     if let Some(file) = settings.exposed.as_ref().filter(|_| is_server) {

@@ -2,6 +2,7 @@
 
 mod bars;
 mod figures;
+mod objects;
 
 use std::collections::HashMap;
 use std::io::{Write as _, stderr, stdout};
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use bars::Bars;
 use figures::Figures;
+use objects::Objects;
 
 /// A pipe hears of progress at most this often, or at each tenth.
 const PLAIN: Duration = Duration::from_secs(1);
@@ -36,9 +38,21 @@ pub(super) struct Look {
     pub(super) ending: Option<Ending>,
 }
 
+/// What is written of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Rows that move, for a terminal.
+    Bars,
+    /// Lines to read.
+    Lines,
+    /// JSON objects, one a line.
+    Objects,
+}
+
 /// Where it is shown. Whoever reads it may go away; the operation goes on.
 pub(super) struct Screen {
     bars: Option<Bars>,
+    objects: Option<Objects>,
     told: Told,
 }
 
@@ -56,8 +70,12 @@ struct Told {
 }
 
 impl Screen {
-    pub(super) fn new(has_bars: bool) -> Self {
-        Self { bars: has_bars.then(Bars::new), told: Told::default() }
+    pub(super) fn new(form: Form) -> Self {
+        Self {
+            bars: (form == Form::Bars).then(Bars::new),
+            objects: (form == Form::Objects).then(Objects::default),
+            told: Told::default(),
+        }
     }
 
     /// How long it may be left alone.
@@ -74,6 +92,10 @@ impl Screen {
 
     /// An operation as it is now: first what it is, then what happened, in that order.
     pub(super) fn show(&mut self, look: &Look) {
+        if let Some(objects) = &mut self.objects {
+            let text = objects.of(look);
+            return self.write(None, &text);
+        }
         let (seen, page) = (&look.seen, &look.seen.projection);
         let mut text = self.introduce(seen);
         if self.bars.is_none() {

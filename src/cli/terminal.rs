@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::screen::{Look, Screen};
+use super::screen::{Form, Look, Screen};
 
 /// What is left to be written may take so long when the process ends early: it may never be read.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Where an operation is shown: bars in a terminal, lines elsewhere.
+/// Where an operation is shown: bars in a terminal, lines or JSON elsewhere.
 ///
 /// Whoever hands over something waits until it is written before handing over more, so that what waits
 /// stays small.
@@ -21,7 +21,7 @@ pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) struct Terminal {
     /// The way to the thread, which begins with the first job.
     jobs: Arc<OnceLock<mpsc::Sender<Handed>>>,
-    has_bars: bool,
+    form: Form,
 }
 
 /// A job, and whom to tell that it is done.
@@ -37,8 +37,15 @@ enum Job {
 }
 
 impl Terminal {
+    /// Bars in a terminal, lines elsewhere.
     pub(super) fn new() -> Self {
-        Self { jobs: Arc::default(), has_bars: stdout().is_terminal() && !console::is_dumb() }
+        let has_bars = stdout().is_terminal() && !console::is_dumb();
+        Self { jobs: Arc::default(), form: if has_bars { Form::Bars } else { Form::Lines } }
+    }
+
+    /// JSON objects, wherever that goes.
+    pub(super) fn of_objects() -> Self {
+        Self { jobs: Arc::default(), form: Form::Objects }
     }
 
     /// Shows an operation; returns once that is written.
@@ -78,16 +85,16 @@ impl Terminal {
 
     /// Whether stderr is a terminal in which bars are drawn.
     fn shares_stderr(&self) -> bool {
-        self.has_bars && stderr().is_terminal()
+        self.form == Form::Bars && stderr().is_terminal()
     }
 
     fn hand_over(&self, job: Job) -> oneshot::Receiver<()> {
         let (done, written) = oneshot::channel();
         let jobs = self.jobs.get_or_init(|| {
             let (jobs, queue) = mpsc::channel();
-            let has_bars = self.has_bars;
+            let form = self.form;
             let thread = std::thread::Builder::new().name("liveops-terminal".to_owned());
-            if let Err(error) = thread.spawn(move || write(&queue, Screen::new(has_bars))) {
+            if let Err(error) = thread.spawn(move || write(&queue, Screen::new(form))) {
                 tracing::error!(%error, "nothing can be shown: no thread could be started");
             }
             jobs
