@@ -122,6 +122,30 @@ impl Renderer {
             .map_err(|source| RenderError { name: name.to_owned(), source })
     }
 
+    /// What the container of `op` needs in its page's head: stylesheet, script, the CSRF token, and a refresh where there are no
+    /// scripts.
+    ///
+    /// # Errors
+    /// When its template fails.
+    pub(crate) fn live_head(&self, op: &Value) -> Result<String, RenderError> {
+        templates::live_head(&self.templates, op)
+            .map_err(|source| RenderError { name: "live_head.html".to_owned(), source })
+    }
+
+    /// The container of `op` with its present state inside.
+    ///
+    /// # Errors
+    /// When its template fails.
+    pub(crate) fn live_operation(&self, op: &Value) -> Result<String, RenderError> {
+        templates::live_operation(&self.templates, op)
+            .map_err(|source| RenderError { name: "live.html".to_owned(), source })
+    }
+
+    /// Gives the templates of an application `live_head(op)` and `live_operation(op)`.
+    pub(crate) fn lend_functions(&self, theirs: &mut Environment<'_>) {
+        templates::lend(&self.templates, theirs);
+    }
+
     /// What `live_operation(op)` and a page's own text need of one operation.
     pub fn operation(&self, record: &Record, projection: &Projection, personal: &Personal) -> Value {
         let subject = Subject { id: record.id, kind: record.kind.clone(), owner: record.owner.clone() };

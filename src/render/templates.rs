@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, State, context};
@@ -14,12 +15,13 @@ macro_rules! embedded {
     };
 }
 
-const TEMPLATES: [(&str, &str); 21] = embedded![
+const TEMPLATES: [(&str, &str); 22] = embedded![
     "base.html",
     "catalogue.html",
     "error.html",
     "form.html",
     "live.html",
+    "live_head.html",
     "login.html",
     "login_link.html",
     "macros.html",
@@ -79,7 +81,10 @@ pub(super) fn embedded() -> Environment<'static> {
     templates.add_filter("json_text", |value: Value| filters::json_text(&value));
     templates.add_filter("duration", filters::duration);
     templates.add_filter("when", filters::when);
-    templates.add_function("live_operation", live_operation);
+    templates.add_function("live_head", |state: &mut State, op: Value| safe(live_head(state.env(), &op)));
+    templates.add_function("live_operation", |state: &mut State, op: Value| {
+        safe(live_operation(state.env(), &op))
+    });
     templates.add_function("render_op_result", render_op_result);
     for (name, source) in TEMPLATES {
         templates.add_template(name, source).expect("the embedded templates parse");
@@ -137,11 +142,28 @@ fn reason(error: &Error) -> String {
     reason.replace('\n', " ")
 }
 
+/// What the templates of an application get from those of `ours`.
+pub(super) fn lend(ours: &Arc<Environment<'static>>, theirs: &mut Environment<'_>) {
+    let templates = Arc::clone(ours);
+    theirs.add_function("live_head", move |op: Value| safe(live_head(&templates, &op)));
+    let templates = Arc::clone(ours);
+    theirs.add_function("live_operation", move |op: Value| safe(live_operation(&templates, &op)));
+}
+
+/// `live_head(op)`: what the container needs in its page's head.
+pub(super) fn live_head(templates: &Environment<'_>, op: &Value) -> Result<String, Error> {
+    let (csrf, site) = (op.get_attr("csrf")?, op.get_attr("site")?);
+    templates.get_template("live_head.html")?.render(context! { op, csrf, site })
+}
+
 /// `live_operation(op)`: the container of an operation's page.
-fn live_operation(state: &mut State, op: Value) -> Result<Value, Error> {
+pub(super) fn live_operation(templates: &Environment<'_>, op: &Value) -> Result<String, Error> {
     let regions = op.get_attr("regions")?;
-    let html = state.env().get_template("live.html")?.render(context! { op, regions })?;
-    Ok(Value::from_safe_string(html))
+    templates.get_template("live.html")?.render(context! { op, regions })
+}
+
+fn safe(html: Result<String, Error>) -> Result<Value, Error> {
+    html.map(Value::from_safe_string)
 }
 
 /// `render_op_result(op)`: what it came to, by `<kind>_result.html` where there is one, else each key
