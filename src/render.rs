@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
-use minijinja::{Error, context};
+use minijinja::{Environment, Error, context};
 
 use crate::operation::{Record, Registry};
 use crate::progress::{Content, ElementId};
@@ -138,6 +138,30 @@ impl Renderer {
             .get_template(name)
             .and_then(|template| template.render(context))
             .map_err(|source| RenderError { name: name.to_owned(), source })
+    }
+
+    /// What the container of `op` needs in its page's head: stylesheet, script, the CSRF token, and a refresh where there are no
+    /// scripts.
+    ///
+    /// # Errors
+    /// When its template fails.
+    pub(crate) fn live_head(&self, op: &Value) -> Result<String, RenderError> {
+        templates::live_head(self.templates.get().environment(), op)
+            .map_err(|source| RenderError { name: "live_head.html".to_owned(), source })
+    }
+
+    /// The container of `op` with its present state inside.
+    ///
+    /// # Errors
+    /// When its template fails.
+    pub(crate) fn live_operation(&self, op: &Value) -> Result<String, RenderError> {
+        templates::live_operation(self.templates.get().environment(), op)
+            .map_err(|source| RenderError { name: "live.html".to_owned(), source })
+    }
+
+    /// Gives the templates of an application `live_head(op)` and `live_operation(op)`.
+    pub(crate) fn lend_functions(&self, theirs: &mut Environment<'_>) {
+        templates::lend(&self.templates, theirs);
     }
 
     /// What `live_operation(op)` and a page's own text need of one operation.

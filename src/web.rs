@@ -6,6 +6,7 @@ mod checks;
 mod client;
 mod commands;
 mod csrf;
+mod embed;
 mod error;
 mod headers;
 mod health;
@@ -22,6 +23,7 @@ mod stream;
 mod throttle;
 
 pub use self::metrics::metrics;
+pub use embed::OperationPage;
 pub use headers::PROTECTION;
 pub use identify::{Identify, IdentifyError};
 pub use session::Sessions;
@@ -39,7 +41,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::live::LiveOps;
 use crate::store::Accounts;
-use assets::Assets;
 use csrf::Csrf;
 
 /// What the handlers share.
@@ -47,7 +48,6 @@ struct App {
     live: LiveOps,
     identify: Box<dyn Identify>,
     csrf: Csrf,
-    assets: Assets,
     required_group: Option<String>,
     /// There are sign-out and catalogue too, which hosts have pages of their own for.
     is_site: bool,
@@ -82,7 +82,7 @@ pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> R
     let list = app.live.renderer().addresses().operations();
     let router = operations(&app)
         .route("/", get(async move || Redirect::to(&list)))
-        .merge(assets_of(&app))
+        .merge(assets())
         .merge(elsewhere(&app))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(app, error::dress))
@@ -113,7 +113,7 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .merge(operations(&app))
         .route("/login", get(login::form).post(login::sign_in).with_state(login.clone()))
         .route("/login/link/{secret}", get(login::link).post(login::follow_link).with_state(login))
-        .merge(assets_of(&app))
+        .merge(assets())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready).with_state(Arc::clone(&app)))
         .merge(elsewhere(&app))
@@ -151,8 +151,8 @@ fn elsewhere(app: &Arc<App>) -> Router {
     Router::new().fallback(error::not_found).with_state(Arc::clone(app))
 }
 
-fn assets_of(app: &Arc<App>) -> Router {
-    Router::new().route("/assets/{name}", get(assets::serve)).with_state(Arc::clone(app))
+fn assets() -> Router {
+    Router::new().route("/assets/{name}", get(self::assets::serve))
 }
 
 impl App {
@@ -162,7 +162,6 @@ impl App {
             live,
             identify,
             csrf,
-            assets: Assets::default(),
             required_group: options.required_group.clone(),
             trusted_proxies: options.trusted_proxies.clone(),
             shutdown: options.shutdown.clone(),

@@ -341,3 +341,33 @@ async fn running_in_the_foreground_asks_for_the_group_too() {
     let ran = home.live.run(&outsider, "closed", serde_json::json!({}), Vec::new()).await;
     assert!(matches!(ran, Err(NotStarted::NoKind(_))), "{ran:?}");
 }
+
+/// A host's page shows an operation by the host's own templates, or with whatever else writes its HTML.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_stands_in_a_page_of_the_host() {
+    let home = Home::new().await;
+    let (ada, bob) = (home.user("ada", &[], false).await, home.user("bob", &[], false).await);
+    let id = home.live.start(&ada, Open {}).await.expect("started");
+    assert!(home.live.page(&bob, id).await.expect("the store").is_none(), "nobody else's");
+    let page = home.live.page(&ada, id).await.expect("the store").expect("it is there");
+    let mut templates = minijinja::Environment::new();
+    home.live.add_to(&mut templates);
+    let source = "<head>{{ live_head(op) }}</head><main>{{ live_operation(op) }}</main>";
+    templates.add_template("page.html", source).expect("it parses");
+    let template = templates.get_template("page.html").expect("it is there");
+    let html = template.render(minijinja::context! { op => &page }).expect("it renders");
+    let plain = (page.head().expect("a head"), page.operation().expect("a container"));
+    assert_eq!(html, format!("<head>{}</head><main>{}</main>", plain.0, plain.1));
+    assert!(html.contains("http-equiv=\"refresh\"") && html.contains("data-liveop-token=\""), "{html}");
+    // Its token and its addresses are those of the router.
+    let router = web::router(home.live.clone(), Panics(ada.clone()), &WebOptions::default());
+    let script = html.split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a script");
+    assert_eq!(ask(&router, "ada", "GET", script, "").await.0, StatusCode::OK);
+    let form = format!("csrf_token={}", csrf(&html));
+    let cancel = format!("{}/cancel", home.live.url(id));
+    assert_eq!(ask(&router, "ada", "POST", &cancel, &form).await.0, StatusCode::SEE_OTHER);
+    finished(&home.live, &ada, id).await;
+    let over = home.live.page(&ada, id).await.expect("the store").expect("it is there");
+    assert!(!over.head().expect("a head").contains("refresh"));
+    assert!(!over.operation().expect("a container").contains("data-liveop-token"));
+}

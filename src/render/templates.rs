@@ -19,12 +19,13 @@ macro_rules! embedded {
     };
 }
 
-const TEMPLATES: [(&str, &str); 22] = embedded![
+const TEMPLATES: [(&str, &str); 23] = embedded![
     "base.html",
     "catalogue.html",
     "error.html",
     "form.html",
     "live.html",
+    "live_head.html",
     "login.html",
     "login_link.html",
     "macros.html",
@@ -199,7 +200,10 @@ pub(super) fn built_in() -> Environment<'static> {
     templates.add_filter("json_text", |value: Value| filters::json_text(&value));
     templates.add_filter("duration", filters::duration);
     templates.add_filter("when", filters::when);
-    templates.add_function("live_operation", live_operation);
+    templates.add_function("live_head", |state: &mut State, op: Value| safe(live_head(state.env(), &op)));
+    templates.add_function("live_operation", |state: &mut State, op: Value| {
+        safe(live_operation(state.env(), &op))
+    });
     templates.add_function("live_region", live_region);
     templates.add_function("render_op_result", render_op_result);
     for (name, source) in TEMPLATES {
@@ -250,13 +254,32 @@ fn reason(error: &Error) -> String {
     reason.replace('\n', " ")
 }
 
+/// What the templates of an application get from those of `ours`.
+pub(super) fn lend(ours: &Arc<Templates>, theirs: &mut Environment<'_>) {
+    let templates = Arc::clone(ours);
+    theirs.add_function("live_head", move |op: Value| safe(live_head(templates.get().environment(), &op)));
+    let templates = Arc::clone(ours);
+    theirs.add_function("live_operation", move |op: Value| {
+        safe(live_operation(templates.get().environment(), &op))
+    });
+}
+
+/// `live_head(op)`: what the container needs in its page's head.
+pub(super) fn live_head(templates: &Environment<'_>, op: &Value) -> Result<String, Error> {
+    let (csrf, site) = (op.get_attr("csrf")?, op.get_attr("site")?);
+    templates.get_template("live_head.html")?.render(context! { op, csrf, site })
+}
+
 /// `live_operation(op)`: the container of an operation's page.
-fn live_operation(state: &mut State, op: Value) -> Result<Value, Error> {
+pub(super) fn live_operation(templates: &Environment<'_>, op: &Value) -> Result<String, Error> {
     let regions = op.get_attr("regions")?;
     let kind = op.get_attr("kind")?;
-    let own = state.env().get_template(&format!("{}_live.html", kind.as_str().unwrap_or_default()));
-    let html = own.or_else(|_| state.env().get_template("live.html"))?.render(context! { op, regions })?;
-    Ok(Value::from_safe_string(html))
+    let own = templates.get_template(&format!("{}_live.html", kind.as_str().unwrap_or_default()));
+    own.or_else(|_| templates.get_template("live.html"))?.render(context! { op, regions })
+}
+
+fn safe(html: Result<String, Error>) -> Result<Value, Error> {
+    html.map(Value::from_safe_string)
 }
 
 /// `live_region(op, "name")`: the place of a region of the operation's own, with what stands in it.

@@ -1,13 +1,11 @@
 //! Shim and stylesheet, under names that change with their content.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::LazyLock;
 
-use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-use super::App;
 use super::error::Refusal;
 use super::segment::Segment;
 
@@ -24,14 +22,11 @@ pub(super) struct Assets {
     js: Asset,
 }
 
-impl Default for Assets {
-    fn default() -> Self {
-        Self {
-            css: Asset::new("css", include_str!("../../assets/liveops.css"), "text/css; charset=utf-8"),
-            js: Asset::new("js", include_str!("../../assets/liveops.js"), "text/javascript; charset=utf-8"),
-        }
-    }
-}
+/// Those that are built in.
+pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
+    css: Asset::new("css", include_str!("../../assets/liveops.css"), "text/css; charset=utf-8"),
+    js: Asset::new("js", include_str!("../../assets/liveops.js"), "text/javascript; charset=utf-8"),
+});
 
 impl Assets {
     /// The path of the stylesheet below the mount.
@@ -56,10 +51,9 @@ impl Asset {
     }
 }
 
-pub(super) async fn serve(State(app): State<Arc<App>>, Segment(name): Segment) -> Result<Response, Refusal> {
-    let assets = &app.assets;
+pub(super) async fn serve(Segment(name): Segment) -> Result<Response, Refusal> {
     let asset =
-        [&assets.css, &assets.js].into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
+        [&ASSETS.css, &ASSETS.js].into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),

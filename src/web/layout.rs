@@ -4,6 +4,7 @@ use minijinja::context;
 use minijinja::value::Value;
 
 use super::App;
+use super::assets::ASSETS;
 use crate::access::Viewer;
 
 /// What the layout of every page needs.
@@ -11,8 +12,8 @@ pub(super) fn layout(app: &App, viewer: Option<&Viewer>, nav: &str) -> Value {
     let at = app.live.renderer().addresses();
     context! {
         site => context! {
-            css => at.at(&app.assets.css()),
-            js => at.at(&app.assets.js()),
+            css => at.at(&ASSETS.css()),
+            js => at.at(&ASSETS.js()),
             operations => at.operations(),
             // A host has pages of its own for these.
             home => app.is_site.then(|| at.at("/")),

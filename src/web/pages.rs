@@ -18,11 +18,9 @@ use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
 use crate::access::{Channel, Viewer, random_text};
-use crate::live::Snapshot;
 use crate::operation::{FieldError, Kind, OperationId, Record, Submitted};
 use crate::progress::Level;
 use crate::projection::Line;
-use crate::render::Personal;
 use crate::stream::RowRenderer as _;
 
 /// The kinds that can be started.
@@ -122,21 +120,10 @@ pub(super) async fn operation(
     Segment(id): Segment,
 ) -> Result<Html<String>, Refusal> {
     let id = id.parse().map_err(|_| Refusal::NotFound)?;
-    let Snapshot { record, projection } = app.live.view(&viewer, id).await?.ok_or(Refusal::NotFound)?;
-    let over = projection.state().is_final();
-    let personal = Personal {
-        token: (!over).then(|| app.live.subscription_token(&viewer.id, id).as_str().to_owned()),
-        csrf: app.csrf.token(&viewer),
-        owner_name: viewer.name.clone(),
-        kind_title: app
-            .live
-            .kind(&record.kind)
-            .map_or_else(|| record.kind.clone(), |kind| kind.title.clone()),
-    };
-    let op = app.live.renderer().operation(&record, &projection, &personal);
-    let context = context! { op, ..layout(&app, Some(&viewer), "operations") };
-    let own = format!("{}.html", record.kind);
+    let page = app.live.page(&viewer, id).await?.ok_or(Refusal::NotFound)?;
+    let own = format!("{}.html", page.kind());
     let name = if app.live.renderer().has(&own) { &own } else { "operation.html" };
+    let context = context! { op => page, ..layout(&app, Some(&viewer), "operations") };
     Ok(Html(app.live.renderer().page(name, context)?))
 }
 

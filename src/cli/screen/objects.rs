@@ -85,7 +85,7 @@ fn count(page: &Projection) -> Value {
 
 fn progress(page: &Projection) -> Value {
     let mut progress = count(page);
-    progress["rate"] = json!(page.bar().rate(page.count_seconds()));
+    progress["rate"] = json!(page.bar().rate());
     progress["seconds_left"] = json!(page.seconds_left());
     progress
 }

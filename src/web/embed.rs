@@ -1,0 +1,100 @@
+//! Operations in the pages of an application.
+
+use minijinja::value::Value;
+use minijinja::{Environment, context};
+use serde::{Serialize, Serializer};
+
+use super::assets::ASSETS;
+use super::csrf::Csrf;
+use crate::access::Viewer;
+use crate::live::{LiveOps, Snapshot};
+use crate::operation::OperationId;
+use crate::render::{Personal, RenderError, Renderer};
+use crate::store::StoreResult;
+
+/// An operation as one viewer's page shows it: `op` in templates.
+///
+/// It holds the viewer's tokens, so it belongs into an answer to that viewer only, which nobody caches.
+#[derive(Debug, Clone)]
+pub struct OperationPage {
+    op: Value,
+    kind: String,
+    renderer: Renderer,
+}
+
+impl OperationPage {
+    /// The name of the operation's kind.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// What belongs into the page's `<head>`: stylesheet, script, the viewer's CSRF token in a `<meta>`, and a refresh for
+    /// browsers without scripts. The same as `live_head(op)` in a template.
+    ///
+    /// # Errors
+    /// When a template of [`LiveOpsBuilder::templates`](crate::LiveOpsBuilder::templates) fails.
+    pub fn head(&self) -> Result<String, RenderError> {
+        self.renderer.live_head(&self.op)
+    }
+
+    /// The live container with the operation's present state inside. The same as `live_operation(op)` in a template.
+    ///
+    /// # Errors
+    /// When a template of [`LiveOpsBuilder::templates`](crate::LiveOpsBuilder::templates) fails.
+    pub fn operation(&self) -> Result<String, RenderError> {
+        self.renderer.live_operation(&self.op)
+    }
+}
+
+impl From<OperationPage> for Value {
+    fn from(page: OperationPage) -> Self {
+        page.op
+    }
+}
+
+impl From<&OperationPage> for Value {
+    fn from(page: &OperationPage) -> Self {
+        page.op.clone()
+    }
+}
+
+impl Serialize for OperationPage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.op.serialize(serializer)
+    }
+}
+
+impl LiveOps {
+    /// The viewer's operation for a page of the application's own; none when it is not theirs or not there. What
+    /// [`WebOptions::required_group`](super::WebOptions::required_group) asks for is for the application to check.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn page(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<OperationPage>> {
+        let Some(Snapshot { record, projection }) = self.view(viewer, id).await? else { return Ok(None) };
+        let over = projection.state().is_final();
+        let personal = Personal {
+            token: (!over).then(|| self.subscription_token(&viewer.id, id).as_str().to_owned()),
+            csrf: Csrf::new(self.secret(), None).token(viewer),
+            owner_name: viewer.name.clone(),
+            kind_title: self
+                .kind(&record.kind)
+                .map_or_else(|| record.kind.clone(), |kind| kind.title.clone()),
+        };
+        let renderer = self.renderer().clone();
+        let at = renderer.addresses();
+        let op = context! {
+            csrf => &*personal.csrf,
+            site => context! { css => at.at(&ASSETS.css()), js => at.at(&ASSETS.js()) },
+            ..renderer.operation(&record, &projection, &personal)
+        };
+        Ok(Some(OperationPage { op, kind: record.kind, renderer }))
+    }
+
+    /// Gives an application's templates the functions `live_head(op)` and `live_operation(op)`, where `op` is an
+    /// [`OperationPage`] in the context. The environment is of the minijinja that liveops uses, version 3; with any other
+    /// engine, use [`OperationPage::head`] and [`OperationPage::operation`].
+    pub fn add_to(&self, templates: &mut Environment<'_>) {
+        self.renderer().lend_functions(templates);
+    }
+}
