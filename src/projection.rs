@@ -258,6 +258,10 @@ impl Projection {
                 self.enter_state(ending.state);
                 self.ending = Some(Arc::new(ending));
                 self.touch(Region::Result);
+                if self.tally.failed() > 0 {
+                    // Opened at the end.
+                    self.touch(Region::Failures);
+                }
             }
         }
         true

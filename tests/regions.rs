@@ -1,8 +1,10 @@
 //! What each region looks like, as snapshots: `cargo insta review` shows what a change does to them.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use liveops::operation::{Ending, OperationId, State};
-use liveops::progress::{Level, StageSpec, Text, Update};
+use liveops::progress::{Content, ElementId, Html, Level, StageSpec, Text, Update};
 use liveops::projection::{Projection, Row};
 use liveops::render::{Addresses, Renderer};
 use liveops::stream::{Cursor, FrameRenderer as _, RowRenderer as _, Subject};
@@ -160,4 +162,23 @@ fn rows() {
     ];
     let rows: Vec<_> = rows.iter().map(|row| renderer.row(row)).collect();
     insta::assert_snapshot!(rows.join("\n"));
+}
+
+#[test]
+fn counters_and_regions_of_its_own() {
+    let id = |name| ElementId::new(name).expect("a name");
+    let html = |html: &str| Arc::new(Content::from(Html::trusted(html)));
+    let failed = |row: &str| Update::Failed { row: Text::new(row), reason: Text::new(HOSTILE) };
+    insta::assert_snapshot!(first_frame(
+        State::Running,
+        vec![
+            Update::Tally { ok: 1200, skipped: 3 },
+            failed("line 7"),
+            failed(HOSTILE),
+            Update::Replace { id: id("map"), content: html("<b>map</b>") },
+            Update::Append { id: id("map"), content: html("more") },
+            Update::Append { id: id("chart"), content: html("chart") },
+            Update::Replace { id: id("map"), content: html("<i>another</i>") },
+        ],
+    ));
 }

@@ -32,6 +32,8 @@ struct Page {
     state: String,
     regions: BTreeMap<String, String>,
     lines: Vec<(u64, String)>,
+    /// The regions of its own, each with its pieces by their ids.
+    own: Vec<(String, Vec<(String, String)>)>,
 }
 
 impl Client {
@@ -65,7 +67,36 @@ impl Client {
         }
     }
 
+    /// What comes into the extra region; an id that is there already is replaced in its place.
+    fn take_own(&mut self, html: &str) {
+        for (id, pieces) in own_of(html) {
+            match self.page.own.iter_mut().find(|(own, _)| *own == id) {
+                Some(own) => own.1 = pieces,
+                None => self.page.own.push((id, pieces)),
+            }
+        }
+    }
+
     fn apply(&mut self, id: &str, swap: &str, html: &str) {
+        if id.ends_with("-extra") && swap == "append" {
+            self.take_own(html);
+            return;
+        }
+        if id.ends_with("-extra") {
+            self.page.own.clear();
+            self.take_own(html);
+            return;
+        }
+        if let Some((_, pieces)) = self.page.own.iter_mut().find(|(own, _)| own == id) {
+            assert_eq!(swap, "append", "there is no place for it but the extra region");
+            for (id, html) in own_of(html).into_iter().flat_map(|(_, pieces)| pieces) {
+                match pieces.iter_mut().find(|piece| piece.0 == id) {
+                    Some(piece) => piece.1 = html,
+                    None => pieces.push((id, html)),
+                }
+            }
+            return;
+        }
         if !id.ends_with("-log-lines") {
             assert_eq!(swap, "outer");
             assert!(html.starts_with(&format!("<div id=\"{id}\"")), "{html}");
@@ -96,6 +127,24 @@ impl Client {
         let over = self.page.lines.len().saturating_sub(TAIL);
         self.page.lines.drain(..over);
     }
+}
+
+/// The regions of its own in some HTML; pieces without a region come below a nameless one.
+fn own_of(html: &str) -> Vec<(String, Vec<(String, String)>)> {
+    let mut own: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    for part in html.split("<div id=\"").skip(1) {
+        let (id, rest) = part.split_once('"').expect("an id");
+        if rest.contains("liveop-own") {
+            own.push((id.to_owned(), Vec::new()));
+        } else if !id.ends_with("-extra") {
+            let piece = (id.to_owned(), rest.trim_end().trim_end_matches("</div>").to_owned());
+            match own.last_mut() {
+                Some((_, pieces)) => pieces.push(piece),
+                None => own.push((String::new(), vec![piece])),
+            }
+        }
+    }
+    own
 }
 
 fn lines_of(prefix: &str, html: &str) -> Vec<(u64, String)> {

@@ -24,7 +24,11 @@ pub(super) async fn demo(settings: &Settings) -> Result<(), Failure> {
         None => stored_or_new_secret(&settings.database)?,
     };
     let link = login_link(&store).await?;
-    let builder = with_kinds(serve::builder(settings, store.clone(), secret));
+    let mut builder = with_kinds(serve::builder(settings, store.clone(), secret));
+    if let Some(folder) = &settings.templates {
+        // A demo is where templates are tried out.
+        builder = builder.reloaded_templates(folder);
+    }
     let listener = server::bind(&settings.listen).await?;
     let metrics = Metrics::prepare(settings).await?;
     let signals = server::Signals::listen()?;

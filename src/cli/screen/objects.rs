@@ -80,6 +80,9 @@ fn count(page: &Projection) -> Value {
         "unit": bar.unit().map(|unit| unit.as_str()),
         "done": bar.done(),
         "total": bar.total(),
+        "ok": page.tally().ok(),
+        "skipped": page.tally().skipped(),
+        "failed": page.tally().failed(),
     })
 }
 

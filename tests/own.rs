@@ -1,0 +1,188 @@
+//! What an operation puts on its page itself, and the rows that failed: on the page, in the stream, after the end.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use jiff::Timestamp;
+use liveops::operation::OperationId;
+use liveops::progress::{Content, ContentError, Html};
+use liveops::store::{Accounts as _, Digest, Sqlite, User};
+use liveops::web::{self, WebOptions};
+use liveops::{LiveOps, Operation, Progress, SecretKey, Viewer};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio_stream::StreamExt as _;
+use tower::ServiceExt as _;
+
+#[derive(Serialize, Deserialize)]
+struct Draw {}
+
+impl Operation for Draw {
+    const KIND: &'static str = "draw";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        p.swap("chart", Content::template("chart", json!({ "name": "<i>", "bars": [1, 2] }))?)?;
+        p.html("note", Html::trusted("<em>first</em>"))?;
+        p.append("note", Html::trusted("<em>second</em>"))?;
+        p.append("note", Content::template("missing", ())?)?;
+        assert!(matches!(p.html("status", Html::trusted("x")), Err(ContentError::Id(_))));
+        let mut numbers = p.track_stream(tokio_stream::iter(1..=4)).unit("numbers");
+        while let Some(number) = numbers.next().await {
+            match number? {
+                2 => p.failed("line 2", "it is \"even\", \u{1b}[31m"),
+                4 => p.failed("=line\t4", "=1+1"),
+                _ => p.ok(1),
+            }
+        }
+        p.skipped(3);
+        p.result(json!({}))
+    }
+}
+
+struct Home {
+    live: LiveOps,
+    site: Router,
+    viewer: Viewer,
+    templates: TempDir,
+    _folder: TempDir,
+}
+
+impl Home {
+    async fn new(templates: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = tempfile::tempdir().expect("a folder");
+        for (name, source) in templates {
+            fs::write(own.path().join(name), source).expect("a template");
+        }
+        let store = Sqlite::open(folder.path().join("app.db")).expect("a database");
+        let user = User {
+            id: "id-ada".into(),
+            name: "ada".into(),
+            groups: Vec::new(),
+            superuser: false,
+            password_hash: None,
+        };
+        let now = Timestamp::now();
+        store.add_user(user.clone(), now).await.expect("added");
+        let expires = now + Duration::from_secs(3600);
+        assert!(store.open_session(Digest::of("ada"), &user, expires).await.expect("the store"));
+        let live = LiveOps::builder()
+            .store(store.clone())
+            .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+            .operation::<Draw>()
+            .reloaded_templates(own.path())
+            .start()
+            .await
+            .expect("it starts");
+        let site = web::site(live.clone(), Arc::new(store), &WebOptions::default());
+        let viewer = Viewer {
+            id: user.id,
+            name: user.name,
+            groups: Vec::new(),
+            superuser: false,
+            session: "ada".into(),
+        };
+        Self { live, site, viewer, templates: own, _folder: folder }
+    }
+
+    /// Runs one to its end.
+    async fn drawn(&self) -> OperationId {
+        let id = self.live.start(&self.viewer, Draw {}).await.expect("started");
+        while !self
+            .live
+            .view(&self.viewer, id)
+            .await
+            .expect("the store")
+            .expect("it is there")
+            .record
+            .state
+            .is_final()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        id
+    }
+
+    async fn get(&self, path: &str) -> (header::HeaderMap, String) {
+        let request = Request::get(path).header(header::COOKIE, "liveops_session=ada");
+        let answer = self
+            .site
+            .clone()
+            .oneshot(request.body(Body::empty()).expect("a request"))
+            .await
+            .expect("an answer");
+        let (parts, body) = answer.into_parts();
+        let body = to_bytes(body, 1 << 20).await.expect("a body");
+        (parts.headers, String::from_utf8(body.to_vec()).expect("UTF-8"))
+    }
+}
+
+const CHART: (&str, &str) =
+    ("draw_chart.html", "<p>{{ name }}{% for bar in bars %}[{{ bar }}]{% endfor %}</p>");
+
+#[tokio::test]
+async fn regions_of_its_own_survive_and_escape() {
+    let home = Home::new(&[CHART]).await;
+    let id = home.drawn().await;
+    let (_, page) = home.get(&format!("/operations/{id}")).await;
+    let extra = page.split_once(&format!("id=\"op-{id}-extra\"")).expect("the extra region").1;
+    let chart = format!(
+        "<div id=\"op-{id}-chart\" class=\"liveop-own\"><div id=\"op-{id}-chart-1\"><p>&lt;i&gt;[1][2]</p></div></div>"
+    );
+    assert!(extra.contains(&chart), "{page}");
+    let note = format!(
+        "<div id=\"op-{id}-note-1\"><em>first</em></div><div id=\"op-{id}-note-2\"><em>second</em></div>"
+    );
+    assert!(extra.contains(&note), "{page}");
+    let broken = format!("<div id=\"op-{id}-note-3\"><p class=\"liveop-broken\">");
+    assert!(extra.contains(&broken), "no empty box: {page}");
+}
+
+#[tokio::test]
+async fn a_kind_has_templates_of_its_own_and_edits_show() {
+    let live =
+        "{% extends 'live.html' %}{% block own %}<h2>Chart</h2>{{ live_region(op, 'chart') }}{% endblock %}";
+    let page = "{% extends 'operation.html' %}{% block main %}<p>own page</p>{{ super() }}{% endblock %}";
+    let home = Home::new(&[CHART, ("draw_live.html", live), ("draw.html", page)]).await;
+    let id = home.drawn().await;
+    let address = format!("/operations/{id}");
+    let (_, page) = home.get(&address).await;
+    assert!(page.contains("<p>own page</p>"), "{page}");
+    assert!(page.contains(&format!("<h2>Chart</h2><div id=\"op-{id}-chart\"")), "{page}");
+    assert_eq!(page.matches(&format!("id=\"op-{id}-chart\"")).count(), 1, "in its place only");
+    fs::write(
+        home.templates.path().join("draw.html"),
+        "{% extends 'operation.html' %}{% block title %}edited{% endblock %}",
+    )
+    .expect("an edit");
+    assert!(home.get(&address).await.1.contains("<title>edited</title>"));
+    fs::write(home.templates.path().join("draw.html"), "{% no template at all").expect("an edit");
+    assert!(
+        home.get(&address).await.1.contains("<title>edited</title>"),
+        "what does not parse leaves the one before"
+    );
+}
+
+#[tokio::test]
+async fn failed_rows_are_on_the_page_and_in_a_file() {
+    let home = Home::new(&[]).await;
+    let id = home.drawn().await;
+    let (_, page) = home.get(&format!("/operations/{id}")).await;
+    let tally = "<strong>2</strong> ok, <strong>3</strong> skipped, <strong>2</strong> failed";
+    assert!(page.contains(tally), "{page}");
+    assert!(page.contains("it is &quot;even&quot;, \u{FFFD}[31m"), "{page}");
+    let (headers, file) = home.get(&format!("/operations/{id}/failed.csv")).await;
+    assert_eq!(headers[header::CONTENT_TYPE], "text/csv; charset=utf-8");
+    assert!(headers[header::CONTENT_DISPOSITION].to_str().is_ok_and(|value| value.starts_with("attachment")));
+    assert_eq!(
+        file, "row,reason\r\n\"line 2\",\"it is \"\"even\"\", \u{FFFD}[31m\"\r\n\"'=line 4\",\"'=1+1\"\r\n",
+        "no cell is a formula"
+    );
+    let (_, log) = home.get(&format!("/operations/{id}/log")).await;
+    assert_eq!(log, "line 2: it is \"even\", \u{FFFD}[31m\n=line 4: =1+1\n");
+}
