@@ -204,7 +204,7 @@ pub(super) fn built_in() -> Environment<'static> {
     templates.add_function("live_operation", |state: &mut State, op: Value| {
         safe(live_operation(state.env(), &op))
     });
-    templates.add_function("live_region", live_region);
+    templates.add_function("live_region", |op: Value, name: &str| live_region(&op, name));
     templates.add_function("render_op_result", render_op_result);
     for (name, source) in TEMPLATES {
         templates.add_template(name, source).expect("the embedded templates parse");
@@ -283,9 +283,9 @@ fn safe(html: Result<String, Error>) -> Result<Value, Error> {
 }
 
 /// `live_region(op, "name")`: the place of a region of the operation's own, with what stands in it.
-fn live_region(op: Value, name: String) -> Result<Value, Error> {
+fn live_region(op: &Value, name: &str) -> Result<Value, Error> {
     let id =
-        ElementId::new(&name).map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
+        ElementId::new(name).map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
     let own = op.get_attr("own")?.get_attr(id.as_str())?;
     if !own.is_undefined() {
         return Ok(own);
