@@ -25,6 +25,9 @@ use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, RowRenderer, S
 /// A time in a page's `datetime`.
 const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
 
+/// So many earlier attempts have a link to their logs.
+const EARLIER: usize = 5;
+
 /// So much of a log line is shown on a page, in bytes; the whole log has all of it.
 const LINE_SHOWN: usize = 8 * 1024;
 
@@ -194,6 +197,7 @@ impl Renderer {
             page_url => at.operation(id),
             list_url => at.operations(),
             log_url => at.log(id),
+            earlier_logs => earlier_logs(projection.attempt(), &at.log(id)),
             log_tail => projection.log().limit(),
             previous_url => record.previous.map(|previous| at.operation(previous)),
             next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
@@ -468,6 +472,12 @@ impl FrameRenderer for Renderer {
         }
         frame.finish(delta.to)
     }
+}
+
+/// The newest logs of the attempts before this one, newest first.
+fn earlier_logs(attempt: u32, log: &str) -> Vec<Value> {
+    let earlier = (1..attempt).rev().take(EARLIER);
+    earlier.map(|attempt| context! { attempt, url => format!("{log}?attempt={attempt}") }).collect()
 }
 
 fn line_context(line: &Line) -> Value {

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use jiff::Timestamp;
+use liveops::live::RestartAnswer;
 use liveops::operation::OperationId;
 use liveops::progress::{Content, ContentError, Html};
 use liveops::store::{Accounts as _, Digest, Sqlite, User};
@@ -93,6 +94,11 @@ impl Home {
     /// Runs one to its end.
     async fn drawn(&self) -> OperationId {
         let id = self.live.start(&self.viewer, Draw {}).await.expect("started");
+        self.finished(id).await;
+        id
+    }
+
+    async fn finished(&self, id: OperationId) {
         while !self
             .live
             .view(&self.viewer, id)
@@ -105,7 +111,6 @@ impl Home {
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        id
     }
 
     async fn get(&self, path: &str) -> (header::HeaderMap, String) {
@@ -185,4 +190,21 @@ async fn failed_rows_are_on_the_page_and_in_a_file() {
     );
     let (_, log) = home.get(&format!("/operations/{id}/log")).await;
     assert_eq!(log, "line 2: it is \"even\", \u{FFFD}[31m\n=line 4: =1+1\n");
+}
+
+#[tokio::test]
+async fn logs_of_earlier_attempts_are_linked() {
+    let home = Home::new(&[CHART]).await;
+    let id = home.drawn().await;
+    assert!(!home.get(&format!("/operations/{id}")).await.1.contains("?attempt="), "there is none");
+    for _ in 0..2 {
+        assert_eq!(home.live.restart(&home.viewer, id).await.expect("the store"), RestartAnswer::Queued);
+        home.finished(id).await;
+    }
+    let (_, page) = home.get(&format!("/operations/{id}")).await;
+    for attempt in 1..=3 {
+        let address = format!("/operations/{id}/log?attempt={attempt}");
+        assert_eq!(page.contains(&format!("href=\"{address}\"")), attempt < 3, "{page}");
+        assert!(home.get(&address).await.1.contains("line 2"), "each has its own");
+    }
 }
