@@ -1,6 +1,7 @@
 //! [`LiveOps`]: store, hub, runner and renderer wired together, with what viewers may do.
 
 mod builder;
+mod chain;
 mod follow;
 mod housekeeping;
 mod lists;
@@ -10,6 +11,7 @@ mod subscribe;
 mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
+pub use chain::Chain;
 pub use lists::RowPage;
 pub use start::NotStarted;
 pub(crate) use start::Sent;

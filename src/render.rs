@@ -199,7 +199,6 @@ impl Renderer {
             log_url => at.log(id),
             earlier_logs => earlier_logs(projection.attempt(), &at.log(id)),
             log_tail => projection.log().limit(),
-            previous_url => record.previous.map(|previous| at.operation(previous)),
             next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
             redirect => ending.and_then(|ending| ending.redirect.clone()),
             created => record.created.strftime(SECONDS).to_string(),

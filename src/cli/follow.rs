@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use liveops::live::Snapshot;
+use liveops::live::{Chain, Snapshot};
 use liveops::operation::Ending;
 use liveops::projection::Line;
 use liveops::store::StoreResult;
@@ -25,11 +25,12 @@ pub(super) struct Follower<'a> {
     pub(super) terminal: &'a Terminal,
 }
 
-/// How far one operation's log is shown.
-#[derive(Debug, Clone, Copy)]
+/// How far one operation is shown.
 struct Place {
+    /// The operations that handed over to it; none before it was looked for them.
+    chain: Option<Arc<Chain>>,
     attempt: u32,
-    /// The number of the next line.
+    /// The number of the next line of its log.
     next: u64,
 }
 
@@ -39,7 +40,7 @@ impl Follower<'_> {
     pub(super) async fn follow(self, first: OperationId) -> Result<State, Failure> {
         let mut id = first;
         loop {
-            let mut place = Place { attempt: 0, next: 1 };
+            let mut place = Place { chain: None, attempt: 0, next: 1 };
             let ending = until_over(id, async || self.look(id, &mut place).await).await?;
             match ending.next {
                 Some(next) => id = next,
@@ -70,8 +71,12 @@ impl Follower<'_> {
     async fn look(self, id: OperationId, place: &mut Place) -> StoreResult<Option<Option<Ending>>> {
         let Some(seen) = self.live.view(self.viewer, id).await? else { return Ok(None) };
         if place.attempt != seen.projection.attempt() {
-            *place = Place { attempt: seen.projection.attempt(), next: 1 };
+            (place.attempt, place.next) = (seen.projection.attempt(), 1);
         }
+        let chain = match &place.chain {
+            Some(chain) => Arc::clone(chain),
+            None => Arc::clone(place.chain.insert(Arc::new(self.live.chain(&seen.record).await?))),
+        };
         let ending = ending(&seen);
         loop {
             let lines = self.lines(&seen, place.next, ending.is_some()).await?;
@@ -79,7 +84,8 @@ impl Follower<'_> {
             let is_whole = next.unwrap_or(place.next) > seen.projection.log().total();
             let is_last = is_whole || next.is_none();
             let ending = ending.clone().filter(|_| is_last);
-            self.terminal.show(Look { seen: seen.clone(), lines, is_whole, ending }).await;
+            let chain = Arc::clone(&chain);
+            self.terminal.show(Look { seen: seen.clone(), chain, lines, is_whole, ending }).await;
             place.next = next.unwrap_or(place.next);
             if is_last {
                 break;

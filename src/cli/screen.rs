@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use liveops::live::Snapshot;
+use liveops::live::{Chain, Snapshot};
 use liveops::operation::Ending;
 use liveops::progress::Text;
 use liveops::projection::{Line, Projection};
@@ -30,6 +30,8 @@ const STILL: Duration = Duration::from_secs(3600);
 /// A look at an operation, and what is to be said of it.
 pub(super) struct Look {
     pub(super) seen: Snapshot,
+    /// What it is in a chain with.
+    pub(super) chain: Arc<Chain>,
     /// The lines of its log that are news.
     pub(super) lines: Vec<Arc<Line>>,
     /// Whether no line is missing that was said before this look.
@@ -97,7 +99,7 @@ impl Screen {
             return self.write(None, &text);
         }
         let (seen, page) = (&look.seen, &look.seen.projection);
-        let mut text = self.introduce(seen);
+        let mut text = self.introduce(seen, &look.chain);
         if self.bars.is_none() {
             text += &self.state(page);
         }
@@ -145,7 +147,7 @@ impl Screen {
         }
     }
 
-    fn introduce(&mut self, seen: &Snapshot) -> String {
+    fn introduce(&mut self, seen: &Snapshot, chain: &Chain) -> String {
         let (id, attempt) = (seen.record.id, seen.projection.attempt());
         let before = self.told.attempt.replace((id, attempt));
         if before != Some((id, attempt)) {
@@ -154,7 +156,8 @@ impl Screen {
         if before.is_some_and(|(before, _)| before == id) {
             return String::new();
         }
-        format!("operation {id} {}: {}\n", seen.record.kind, Text::new(&seen.record.title).as_str())
+        let title = Text::new(&seen.record.title);
+        format!("operation {id} {}: {}\n{}", seen.record.kind, title.as_str(), breadcrumb(chain, &title))
     }
 
     fn state(&mut self, page: &Projection) -> String {
@@ -224,6 +227,20 @@ impl Screen {
         }
         text
     }
+}
+
+/// The line that says to what an operation is handed over, and by which ones; none for the first one.
+fn breadcrumb(chain: &Chain, title: &Text) -> String {
+    if chain.before.is_empty() {
+        return String::new();
+    }
+    let before = chain.before.iter().map(|record| Text::new(&record.title).to_string());
+    let links = before.chain([title.to_string()]).enumerate().map(|(place, title)| {
+        // Where the first one is not known, no place is.
+        if chain.begins_earlier { title } else { format!("{} {title}", place + 1) }
+    });
+    let cut = chain.begins_earlier.then(|| "…".to_owned());
+    format!("chain: {}\n", cut.into_iter().chain(links).collect::<Vec<_>>().join(" › "))
 }
 
 /// A line where something is not what was told last.

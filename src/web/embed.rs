@@ -7,9 +7,9 @@ use serde::{Serialize, Serializer};
 use super::assets::ASSETS;
 use super::csrf::Csrf;
 use crate::access::Viewer;
-use crate::live::{LiveOps, Snapshot};
-use crate::operation::OperationId;
-use crate::render::{Personal, RenderError, Renderer};
+use crate::live::{Chain, LiveOps, Snapshot};
+use crate::operation::{OperationId, Record};
+use crate::render::{Addresses, Personal, RenderError, Renderer};
 use crate::store::StoreResult;
 
 /// An operation as one viewer's page shows it: `op` in templates.
@@ -72,6 +72,7 @@ impl LiveOps {
     /// When the store fails.
     pub async fn page(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<OperationPage>> {
         let Some(Snapshot { record, projection }) = self.view(viewer, id).await? else { return Ok(None) };
+        let chain = self.chain(&record).await?;
         let over = projection.state().is_final();
         let personal = Personal {
             token: (!over).then(|| self.subscription_token(&viewer.id, id).as_str().to_owned()),
@@ -86,6 +87,7 @@ impl LiveOps {
         let op = context! {
             csrf => &*personal.csrf,
             site => context! { css => at.at(&ASSETS.css()), js => at.at(&ASSETS.js()) },
+            chain => breadcrumb(&chain, &record, at),
             ..renderer.operation(&record, &projection, &personal)
         };
         Ok(Some(OperationPage { op, kind: record.kind, renderer }))
@@ -97,4 +99,22 @@ impl LiveOps {
     pub fn add_to(&self, templates: &mut Environment<'_>) {
         self.renderer().lend_functions(templates);
     }
+}
+
+/// The operation among those that it is in a chain with; none where it is on its own.
+fn breadcrumb(chain: &Chain, record: &Record, at: &Addresses) -> Option<Value> {
+    let Chain { before, after, begins_earlier, goes_on } = chain;
+    let is_alone = before.is_empty() && after.is_empty() && !begins_earlier && !goes_on;
+    let link = |link: &Record, is_current: bool| {
+        context! {
+            title => &*link.title,
+            url => (!is_current).then(|| at.operation(link.id)),
+            state => link.state.as_str(),
+            word => link.state.word(),
+        }
+    };
+    let before = before.iter().map(|before| link(before, false));
+    let after = after.iter().map(|after| link(after, false));
+    let links: Vec<_> = before.chain([link(record, true)]).chain(after).collect();
+    (!is_alone).then(|| context! { links, begins_earlier, goes_on })
 }

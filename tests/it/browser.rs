@@ -168,6 +168,9 @@ async fn a_chain_goes_on_in_place_and_a_redirect_is_followed_once() {
         ))
         .await;
     assert_eq!(browser.text("return window.stillHere").await, "since the start", "in place");
+    let crumb = ".liveop-chain li:nth-child(2) [aria-current=\"page\"]";
+    browser.wait_for(crumb).await;
+    browser.wait_for(&format!(".liveop-chain li:first-child a[href=\"/operations/{first}\"]")).await;
     browser.wait_until("location.pathname === '/operations'").await;
     // A page that did not see it run shows a link.
     browser.wait_for("#operations-rows a").await.click().await.expect("followed");

@@ -1,6 +1,6 @@
 //! Handing over to the next operation.
 
-use crate::harness::Server;
+use crate::harness::{Server, text_of};
 
 #[tokio::test]
 async fn the_chain_is_told_just_before_the_end() {
@@ -80,4 +80,57 @@ async fn a_reconnect_after_the_handover_is_told_again() {
         events.iter().find(|event| event.name == "chain").map(|event| event.data.clone()).expect("a chain")
     };
     assert_eq!(chain(&live), chain(&again));
+}
+
+/// Titles in a page's breadcrumb, with what is said of those that did not end well.
+fn breadcrumb(html: &str) -> Vec<String> {
+    let (_, nav) = html.split_once("<nav class=\"liveop-chain\"").expect("a breadcrumb");
+    let nav = nav.split("</nav>").next().expect("its end");
+    nav.split("<li>").skip(1).map(text_of).collect()
+}
+
+#[tokio::test]
+async fn a_chain_of_ten_is_a_breadcrumb_without_scripts() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let mut id = client.simulate(&[("steps", "0"), ("chain", "9"), ("message", "<i>link</i>")]).await;
+    for link in 1.. {
+        let page = client.finished(&id).await;
+        assert_eq!(page.state, "succeeded");
+        let Some(next) = page.attribute("data-liveop-next") else {
+            assert_eq!(link, 10, "the last one");
+            assert_eq!(breadcrumb(&page.html).len(), 10);
+            assert!(page.html.contains("<bdi>&lt;i&gt;link"), "escaped");
+            assert!(!page.html.contains("<i>link"), "escaped");
+            break;
+        };
+        id = next.rsplit('/').next().expect("an address").to_owned();
+    }
+}
+
+#[tokio::test]
+async fn cancelling_one_in_the_middle_ends_the_chain() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let mut id = client.simulate(&[("steps", "20"), ("delay_ms", "100"), ("chain", "9")]).await;
+    for _ in 1..3 {
+        let events = client.follow(&id).await.rest().await;
+        let chain = events.iter().find(|event| event.name == "chain").expect("it hands over");
+        id = chain.text("next").to_owned();
+    }
+    assert_eq!(client.command(&id, "cancel").await.status, 303);
+    let page = client.finished(&id).await;
+    assert_eq!(page.state, "cancelled");
+    assert_eq!(page.attribute("data-liveop-next"), None);
+    let chain = breadcrumb(&page.html);
+    assert_eq!(chain.len(), 3, "{chain:?}");
+    assert_eq!(client.get("/operations").await.text().matches("<tr id=\"op-").count(), 3, "no fourth");
+    // Those before it say what became of it.
+    let earlier = page.html.split("<nav class=\"liveop-chain\"").nth(1).expect("a breadcrumb");
+    let first = crate::harness::attribute(earlier, "<a", "href").expect("the first one");
+    let chain = breadcrumb(&client.get(&first).await.text());
+    assert!(
+        chain.len() == 3 && chain[2].contains("Cancelled") && !chain[1].contains("Cancelled"),
+        "{chain:?}"
+    );
 }

@@ -188,6 +188,13 @@ async fn a_chain_is_followed_and_run_here_to_its_end() {
     assert_code(&output, 0);
     let said = stdout(&output);
     assert_eq!(said.lines().filter(|line| line.starts_with("operation ")).count(), 4, "{said}");
+    let chains: Vec<_> = said.lines().filter(|line| line.starts_with("chain: 1 ")).collect();
+    assert_eq!(
+        chains.iter().map(|line| line.matches(" › ").count()).collect::<Vec<_>>(),
+        [1, 2, 3],
+        "{said}"
+    );
+    assert!(chains[2].contains(" › 4 "), "{said}");
     assert!(!server.said().contains("running"), "the server took none: {}", server.said());
 }
 
