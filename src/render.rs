@@ -2,6 +2,8 @@
 
 mod addresses;
 mod filters;
+mod own;
+mod region;
 mod templates;
 
 pub use addresses::Addresses;
@@ -9,7 +11,6 @@ pub use filters::duration;
 use templates::Templates;
 pub use templates::{Reading, TemplateError};
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +19,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, context};
 
 use crate::operation::{Record, Registry};
-use crate::progress::{Content, ElementId};
-use crate::projection::{Delta, Line, OwnRegion, Piece, Projection, Region, Row, Shown, whole};
+use crate::projection::{Delta, Projection, Region, Row};
 use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, RowRenderer, Subject, Swap};
 
 /// A time in a page's `datetime`.
@@ -27,9 +27,6 @@ const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
 
 /// So many earlier attempts have a link to their logs.
 const EARLIER: usize = 5;
-
-/// So much of a log line is shown on a page, in bytes; the whole log has all of it.
-const LINE_SHOWN: usize = 8 * 1024;
 
 /// What a page's template could not be turned into.
 #[derive(Debug, thiserror::Error)]
@@ -234,195 +231,6 @@ impl Renderer {
             took_seconds => row.took_seconds,
         }
     }
-
-    /// One region as its whole element. What fails to render says so in its place: an empty box
-    /// would look like a quiet operation.
-    fn region(
-        &self,
-        region: Region,
-        subject: &Subject,
-        projection: &Projection,
-        log: &Shown<'_>,
-        csrf: &str,
-    ) -> String {
-        let element = format!("op-{}", subject.id);
-        let name = format!("regions/{}.html", region.name().replace('-', "_"));
-        let context = self.region_context(region, &element, subject, projection, log, csrf);
-        self.page(&name, context).unwrap_or_else(|error| {
-            tracing::error!(operation = %subject.id, region = region.name(), %error, "a region failed to render");
-            format!(
-                "<div id=\"{element}-{}\" class=\"liveop-broken\">{}</div>",
-                region.name(),
-                templates::BROKEN
-            )
-        })
-    }
-
-    fn region_context(
-        &self,
-        region: Region,
-        element: &str,
-        subject: &Subject,
-        projection: &Projection,
-        log: &Shown<'_>,
-        csrf: &str,
-    ) -> Value {
-        let at = &self.addresses;
-        let (id, state) = (subject.id, projection.state());
-        let base = context! { id => element, state => state.as_str() };
-        let own = match region {
-            Region::Stages => {
-                let stages: Vec<_> =
-                    projection.stages().iter().map(|stage| Value::from(Serde(stage))).collect();
-                context! { stages }
-            }
-            Region::Status => {
-                let status = projection.status();
-                context! {
-                    word => state.word(),
-                    text => Some(status.text.as_str()).filter(|text| !text.is_empty()),
-                    level => status.level.as_str(),
-                    before => projection.before(),
-                    took_seconds => projection.elapsed_seconds().filter(|_| state.is_final()),
-                }
-            }
-            Region::Progress => {
-                let bar = projection.bar();
-                context! {
-                    active => !state.is_final(),
-                    percent => projection.overall_percent().map(whole),
-                    label => bar.label().map(|label| label.as_str()),
-                    unit => bar.unit().map(|unit| unit.as_str()),
-                    done => bar.done(),
-                    total => bar.total(),
-                    ok => projection.tally().ok(),
-                    skipped => projection.tally().skipped(),
-                    failed => projection.tally().failed(),
-                    rate => bar.rate().map(readable),
-                    seconds_left => projection.seconds_left().map(f64::ceil),
-                    stage => projection.stages().current_name().map(|name| name.as_str()),
-                    elapsed_seconds => projection.elapsed_seconds().map(f64::floor),
-                }
-            }
-            Region::Failures => {
-                let tally = projection.tally();
-                let rows: Vec<_> = tally.first_failed().iter().map(|row| Value::from(Serde(row))).collect();
-                context! { total => tally.failed(), rows, url => at.failed_rows(id), final => state.is_final() }
-            }
-            Region::LogMore => {
-                context! { total => log.total, hidden => log.hidden, url => at.log(id) }
-            }
-            Region::LogLines => {
-                let lines: Vec<_> = log.lines.iter().map(|line| line_context(line)).collect();
-                context! { lines }
-            }
-            Region::Result => {
-                let ending = projection.ending();
-                let result = ending.and_then(|ending| ending.result.as_ref());
-                let result = result.map(|result| Value::from(Serde(result)));
-                context! {
-                    error => ending.and_then(|ending| ending.message.as_ref()).map(|message| message.as_str()),
-                    op => context! { id => id.to_string(), kind => &*subject.kind, state => state.as_str(), result => &result },
-                    result => result,
-                    has_template => self.has(&templates::result_of(&subject.kind)),
-                    redirect => ending.and_then(|ending| ending.redirect.as_ref()),
-                    next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
-                    reference => id.to_string(),
-                    new_url => self.has_form(&subject.kind).then(|| at.new_operation(&subject.kind)),
-                    can_restart => self.runs(&subject.kind),
-                }
-            }
-            Region::Extra => {
-                let others =
-                    projection.own().iter().filter(|region| !self.has_place(&subject.kind, region.id()));
-                let html: String = others.map(|region| self.own_region(subject, region)).collect();
-                context! { own => Value::from_safe_string(html) }
-            }
-            Region::Controls => context! {
-                csrf => csrf,
-                cancel_url => (!state.is_final()).then(|| at.cancel(id)),
-                restart_url => (state.is_final() && self.runs(&subject.kind)).then(|| at.restart(id)),
-            },
-        };
-        context! { ..own, ..base }
-    }
-
-    /// The regions that the container of the operation's kind has places for, rendered.
-    fn places(&self, subject: &Subject, projection: &Projection) -> Vec<(String, Value)> {
-        let own = projection.own().iter().filter(|region| self.has_place(&subject.kind, region.id()));
-        own.map(|region| (region.id().to_string(), Value::from_safe_string(self.own_region(subject, region))))
-            .collect()
-    }
-
-    /// Whether the container of that kind has a place for a region of the operation's own.
-    fn has_place(&self, kind: &str, id: &ElementId) -> bool {
-        self.templates.get().has_place(kind, id.as_str())
-    }
-
-    /// A region of the operation's own as its whole element.
-    fn own_region(&self, subject: &Subject, region: &OwnRegion) -> String {
-        let id = region.id();
-        let pieces: String = region.pieces().map(|piece| self.piece(subject, id, piece)).collect();
-        format!("<div id=\"op-{}-{id}\" class=\"liveop-own\">{pieces}</div>", subject.id)
-    }
-
-    /// One piece of it. It has an id, so that a repeat is harmless.
-    fn piece(&self, subject: &Subject, id: &ElementId, piece: &Piece) -> String {
-        let html = match &*piece.content {
-            Content::Html(html) => html.as_str().into(),
-            Content::Template { name, context } => {
-                let name = format!("{}_{name}.html", subject.kind);
-                Cow::Owned(self.page(&name, Value::from(Serde(context))).unwrap_or_else(|error| {
-                    tracing::error!(operation = %subject.id, region = %id, %error, "a region failed to render");
-                    format!("<p class=\"liveop-broken\">{}</p>", templates::BROKEN)
-                }))
-            }
-        };
-        format!("<div id=\"op-{}-{id}-{}\">{html}</div>", subject.id, piece.seq)
-    }
-
-    /// What is news in regions of the operation's own. One that has no place comes into the extra region,
-    /// where an id that is there already is replaced.
-    fn own_fragments(
-        &self,
-        subject: &Subject,
-        projection: &Projection,
-        delta: &Delta,
-        frame: &mut FrameBuilder,
-    ) {
-        let element = format!("op-{}", subject.id);
-        let is_new = delta.regions.contains(&Region::Extra);
-        for change in &delta.own {
-            let has_place = self.has_place(&subject.kind, &change.id);
-            let own = format!("{element}-{}", change.id);
-            let (id, swap, html) = match &change.append {
-                // It came with the extra region.
-                _ if is_new && !has_place => continue,
-                Some(pieces) => {
-                    let html = pieces.iter().map(|piece| self.piece(subject, &change.id, piece)).collect();
-                    (own, Swap::Append, html)
-                }
-                None => {
-                    let Some(region) = projection.own().get(change.id.as_str()) else { continue };
-                    let html = self.own_region(subject, region);
-                    if has_place {
-                        (own, Swap::Outer, html)
-                    } else {
-                        (format!("{element}-extra"), Swap::Append, html)
-                    }
-                }
-            };
-            frame.fragment(&Fragment { id, swap, html });
-        }
-    }
-
-    fn log_line(&self, element: &str, line: &Line) -> String {
-        let context = context! { id => element, line => line_context(line) };
-        self.page("regions/log_line.html", context).unwrap_or_else(|error| {
-            tracing::error!(%error, "a log line failed to render");
-            format!("<div id=\"{element}-log-{}\">This line could not be shown.</div>", line.seq)
-        })
-    }
 }
 
 impl RowRenderer for Renderer {
@@ -477,29 +285,4 @@ impl FrameRenderer for Renderer {
 fn earlier_logs(attempt: u32, log: &str) -> Vec<Value> {
     let earlier = (1..attempt).rev().take(EARLIER);
     earlier.map(|attempt| context! { attempt, url => format!("{log}?attempt={attempt}") }).collect()
-}
-
-fn line_context(line: &Line) -> Value {
-    context! {
-        seq => line.seq,
-        time => line.at.strftime("%H:%M:%S").to_string(),
-        at => line.at.strftime(SECONDS).to_string(),
-        level => line.level.as_str(),
-        text => shown(line.text.as_str()),
-    }
-}
-
-/// As much of a log line as a page shows. A tail of the longest lines would be larger than any page
-/// that a browser, or the server, should have to hold.
-fn shown(text: &str) -> Cow<'_, str> {
-    if text.len() <= LINE_SHOWN {
-        return text.into();
-    }
-    let (shown, rest) = text.split_at(text.floor_char_boundary(LINE_SHOWN));
-    format!("{shown}… ({} more bytes in the whole log)", rest.len()).into()
-}
-
-/// A rate with as many digits as mean something.
-fn readable(rate: f64) -> f64 {
-    if rate >= 10.0 { rate.round() } else { (rate * 10.0).round() / 10.0 }
 }
