@@ -5,15 +5,17 @@ mod text;
 mod track;
 mod update;
 
-pub use content::{CONTENT_LIMIT, Content, ContentError, ElementId, Html};
+pub use content::{CONTENT_LIMIT, Content, ContentError, ElementId, Html, REGION_LIMIT};
 pub(crate) use text::shortened;
 pub use text::{LINE_LIMIT, TEXT_LIMIT, Text};
 pub use track::{Track, TrackItems, TrackStream};
 pub use update::{Level, Sink, StageSpec, Update};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,8 @@ use crate::operation::{Operation, Outcome, Result};
 pub struct Progress {
     sink: Arc<dyn Sink>,
     cancel: Cancel,
+    /// Guards the names of the regions that the operation made itself.
+    regions: Arc<Mutex<BTreeSet<ElementId>>>,
 }
 
 /// The request to stop, and whether the run was told of it.
@@ -63,7 +67,7 @@ impl Cancel {
 impl Progress {
     /// A handle whose updates go to `sink`.
     pub fn new(sink: Arc<dyn Sink>, cancel: Cancel) -> Self {
-        Self { sink, cancel }
+        Self { sink, cancel, regions: Arc::default() }
     }
 
     /// Says in a few words what is being done.
@@ -123,9 +127,9 @@ impl Progress {
     /// ```
     ///
     /// # Errors
-    /// [`ContentError`] when `id` is no name for a region, or the content is too large.
+    /// [`ContentError`] when `id` is no name for a region or one too many, or the content is too large.
     pub fn swap(&self, id: &str, content: impl Into<Content>) -> std::result::Result<(), ContentError> {
-        let (id, content) = (ElementId::new(id)?, Arc::new(content.into().checked()?));
+        let (id, content) = self.own(id, content.into())?;
         self.sink.update(Update::Replace { id, content });
         Ok(())
     }
@@ -143,9 +147,25 @@ impl Progress {
     /// # Errors
     /// As of [`Progress::swap`].
     pub fn append(&self, id: &str, content: impl Into<Content>) -> std::result::Result<(), ContentError> {
-        let (id, content) = (ElementId::new(id)?, Arc::new(content.into().checked()?));
+        let (id, content) = self.own(id, content.into())?;
         self.sink.update(Update::Append { id, content });
         Ok(())
+    }
+
+    fn own(
+        &self,
+        id: &str,
+        content: Content,
+    ) -> std::result::Result<(ElementId, Arc<Content>), ContentError> {
+        let (id, content) = (ElementId::new(id)?, Arc::new(content.checked()?));
+        let mut regions = self.regions.lock();
+        if !regions.contains(&id) {
+            if regions.len() == REGION_LIMIT {
+                return Err(ContentError::TooMany(id.to_string()));
+            }
+            regions.insert(id.clone());
+        }
+        Ok((id, content))
     }
 
     /// Adds a line to the log. Control characters become U+FFFD, a text over 64 KiB several lines.

@@ -10,7 +10,7 @@ use axum::http::{Request, header};
 use jiff::Timestamp;
 use liveops::live::RestartAnswer;
 use liveops::operation::OperationId;
-use liveops::progress::{Content, ContentError, Html};
+use liveops::progress::{Cancel, Content, ContentError, Html, REGION_LIMIT, Sink, Update};
 use liveops::store::{Accounts as _, Digest, Sqlite, User};
 use liveops::web::{self, WebOptions};
 use liveops::{LiveOps, Operation, Progress, SecretKey, Viewer};
@@ -207,4 +207,23 @@ async fn logs_of_earlier_attempts_are_linked() {
         assert_eq!(page.contains(&format!("href=\"{address}\"")), attempt < 3, "{page}");
         assert!(home.get(&address).await.1.contains("line 2"), "each has its own");
     }
+}
+
+struct Nobody;
+
+impl Sink for Nobody {
+    fn update(&self, _: Update) {}
+}
+
+#[test]
+fn a_region_too_many_is_refused_and_those_there_go_on() {
+    let p = Progress::new(Arc::new(Nobody), Cancel::default());
+    let note = || Html::trusted("x");
+    for n in 0..REGION_LIMIT {
+        p.clone().append(&format!("r{n}"), note()).expect("one of those that may be");
+    }
+    for answer in [p.swap("more", note()), p.append("more", note())] {
+        assert!(matches!(answer, Err(ContentError::TooMany(id)) if id == "more"));
+    }
+    p.swap("r7", note()).expect("it is there");
 }

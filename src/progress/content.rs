@@ -8,6 +8,9 @@ use serde_json::Value;
 /// Largest content of one call, in bytes.
 pub const CONTENT_LIMIT: usize = 256 * 1024;
 
+/// Most regions of one operation's own.
+pub const REGION_LIMIT: usize = 20;
+
 /// The names that the page's own elements have behind `op-<uuid>-`.
 const TAKEN: [&str; 14] = [
     "stages",
@@ -171,6 +174,11 @@ pub enum ContentError {
         "the content has {0} bytes, more than {CONTENT_LIMIT}: show a part, and offer the whole as a file"
     )]
     TooLarge(usize),
+    /// There are as many regions as a page should have.
+    #[error(
+        "{0:?} would be one more than the {REGION_LIMIT} regions that an operation may have: append to one of them"
+    )]
+    TooMany(String),
 }
 
 #[cfg(test)]

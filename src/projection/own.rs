@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::{CONTENT_LIMIT, Content, ElementId};
+use crate::progress::{CONTENT_LIMIT, Content, ElementId, REGION_LIMIT};
 
-/// Most regions of one operation; what goes into more of them is not shown.
-const REGIONS: usize = 20;
 /// Most pieces in one region.
 const PIECES: usize = 200;
 
@@ -96,7 +94,7 @@ impl Own {
     fn region(&mut self, id: ElementId, version: u64) -> Option<&mut OwnRegion> {
         let index = match self.0.iter().position(|region| region.id == id) {
             Some(index) => index,
-            None if self.0.len() == REGIONS => return None,
+            None if self.0.len() == REGION_LIMIT => return None,
             None => {
                 self.0.push(OwnRegion { id, whole: version, pieces: VecDeque::new(), next: 1 });
                 self.0.len() - 1
@@ -179,6 +177,6 @@ mod tests {
         for n in 0..100 {
             own.replace(id(&format!("r{n}")), html("x"), 1);
         }
-        assert_eq!(own.iter().count(), REGIONS);
+        assert_eq!(own.iter().count(), REGION_LIMIT);
     }
 }
