@@ -59,3 +59,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/forms.md")]
 struct Forms;
+
+/// And that of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
