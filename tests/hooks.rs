@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use liveops::access::Viewer;
-use liveops::operation::{Ending, State};
+use liveops::operation::{Ending, NewOperation, State};
 use liveops::store::{Sqlite, Store as _};
 use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
@@ -167,11 +168,48 @@ async fn every_ending_is_told_once_it_is_committed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_wrong_in_it_changes_nothing() {
     let home = Home::new().await;
+    let mut ids = Vec::new();
     for act in ["bad", "worse", ""] {
-        let id = home.start(act).await;
-        home.until(id, State::Succeeded).await;
+        ids.push(home.start(act).await);
+        home.until(ids[ids.len() - 1], State::Succeeded).await;
     }
     assert_eq!(home.notes().await.iter().filter(|note| note.starts_with("succeeded")).count(), 3);
+    let plain = Ending { result: Some(1.into()), ..Ending::plain(State::Succeeded) };
+    for id in ids {
+        let seen = home.live.view(&viewer(), id).await.expect("the store").expect("it is there");
+        assert_eq!((seen.record.state, seen.record.ending.as_ref()), (State::Succeeded, Some(&plain)));
+    }
+}
+
+/// Whichever process marks what a dead one left tells it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ending_that_its_process_did_not_live_to_see_is_told_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = Told { folder: folder.path().to_owned(), act: "stay".to_owned() };
+    let new = NewOperation {
+        id: OperationId::new(),
+        kind: Told::KIND.to_owned(),
+        owner: viewer().id,
+        title: "Told".to_owned(),
+        input: serde_json::to_value(&told).expect("JSON"),
+        previous: None,
+        submission: None,
+        uploads: Vec::new(),
+        claimed: true,
+    };
+    let id = new.id;
+    // What another process would have; that it is dropped is the death of that one.
+    let theirs = Sqlite::open(folder.path().join("db")).expect("a database");
+    theirs.create(new, Timestamp::now()).await.expect("it runs there");
+    let home = Home { live: open(&folder).await, folder };
+    assert_eq!(home.state(id).await, State::Running, "it lives");
+    drop(theirs);
+    home.until(id, State::Interrupted).await;
+    assert_eq!(home.notes().await, ["interrupted 1"], "once, and it is committed");
+    home.live.shutdown(LONG).await;
+    let later = open(&home.folder).await;
+    later.shutdown(LONG).await;
+    assert_eq!(home.notes().await, ["interrupted 1"], "nor by a process that starts later");
 }
 
 #[tokio::test(flavor = "multi_thread")]

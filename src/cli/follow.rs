@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveops::live::{Chain, Snapshot};
-use liveops::operation::Ending;
+use liveops::operation::{Ending, Record};
 use liveops::projection::Line;
 use liveops::store::StoreResult;
 use liveops::{LiveOps, OperationId, State, Viewer};
+use serde_json::Value;
 
 use super::Failure;
 use super::screen::Look;
@@ -85,13 +86,24 @@ impl Follower<'_> {
             let is_last = is_whole || next.is_none();
             let ending = ending.clone().filter(|_| is_last);
             let chain = Arc::clone(&chain);
-            self.terminal.show(Look { seen: seen.clone(), chain, lines, is_whole, ending }).await;
+            let result = ending.as_ref().and_then(|ending| self.result(&seen, ending.result.as_ref()?));
+            self.terminal.show(Look { seen: seen.clone(), chain, lines, is_whole, ending, result }).await;
             place.next = next.unwrap_or(place.next);
             if is_last {
                 break;
             }
         }
         Ok(Some(ending))
+    }
+
+    /// The result by the template of its kind. One that fails hides nothing: what is in the result is shown
+    /// without it.
+    fn result(&self, seen: &Snapshot, result: &Value) -> Option<String> {
+        let Record { id, kind, .. } = &seen.record;
+        self.live.renderer().result_text(kind, result).unwrap_or_else(|error| {
+            tracing::error!(operation = %id, %error, "the result is shown without its template");
+            None
+        })
     }
 
     /// Lines that were said before the look, from number `next` on: those that the page has in memory, else

@@ -214,3 +214,49 @@ async fn copy(live: &LiveOps, path: &Path, most: u64) -> std::io::Result<Receivi
         receiving.write(piece.get(..length).unwrap_or_default()).await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use liveops::operation::Field;
+    use liveops::{Operation, Progress, SecretKey};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Boxes {}
+
+    impl Operation for Boxes {
+        const KIND: &'static str = "boxes";
+
+        fn fields() -> Vec<Field> {
+            vec![Field::checkbox("ticked", "Ticked").default("on"), Field::checkbox("empty", "Empty")]
+        }
+
+        async fn run(self, progress: Progress) -> liveops::Result {
+            progress.result(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_box_that_is_not_given_is_as_the_form_shows_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let builder = LiveOps::builder()
+            .store(Sqlite::open(folder.path().join("db")).expect("a database"))
+            .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+            .operation::<Boxes>();
+        let live = builder.foreground().start().await.expect("it starts");
+        let kind = live.kind("boxes").expect("it is there");
+        for (pairs, expected) in [
+            (&[][..], [true, false]),
+            (&["ticked=false", "empty=true"], [false, true]),
+            (&["ticked=off"], [false, false]),
+            (&["ticked=", "empty=on"], [false, true]),
+        ] {
+            let pairs: Vec<_> = pairs.iter().map(ToString::to_string).collect();
+            let (values, _) = submitted(&live, kind, &pairs, 0).await.expect("they are read");
+            let input = read_form(&kind.fields, &values).expect("they fit");
+            assert_eq!([&input["ticked"], &input["empty"]], expected, "{pairs:?}");
+        }
+    }
+}

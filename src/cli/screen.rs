@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use liveops::live::{Chain, Snapshot};
 use liveops::operation::Ending;
-use liveops::progress::Text;
+use liveops::progress::{Level, Text};
 use liveops::projection::{Line, Projection};
 use liveops::render::duration;
 use liveops::{OperationId, State};
@@ -38,6 +38,8 @@ pub(super) struct Look {
     pub(super) is_whole: bool,
     /// How it ended, where it has and everything else was said.
     pub(super) ending: Option<Ending>,
+    /// The result as text, where its kind has a template for that.
+    pub(super) result: Option<String>,
 }
 
 /// What is written of it.
@@ -105,18 +107,22 @@ impl Screen {
         }
         for line in &look.lines {
             text += &self.stages(page, Some(line.at));
-            text += &format!("{}\n", line.text.as_str());
+            let line = match line.failure() {
+                Some(_) => format!("failed: {}", line.text),
+                None => levelled(line.level, &line.text),
+            };
+            text += &format!("{line}\n");
         }
         if look.is_whole {
             text += &self.stages(page, None);
             text += &self.status(page);
         }
         if let Some(ending) = &look.ending {
-            text += &self.ending(seen, ending);
+            text += &self.ending(look, ending);
             // The rows of the next operation come below.
             self.write(None, &text);
         } else {
-            self.write(Some(page), &text);
+            self.write(Some(seen), &text);
         }
     }
 
@@ -136,9 +142,9 @@ impl Screen {
         }
     }
 
-    fn write(&mut self, page: Option<&Projection>, text: &str) {
+    fn write(&mut self, seen: Option<&Snapshot>, text: &str) {
         match &mut self.bars {
-            Some(bars) => bars.show(page, text),
+            Some(bars) => bars.show(seen, text),
             // A reader who went away has read enough.
             None => {
                 let mut stdout = stdout().lock();
@@ -156,8 +162,9 @@ impl Screen {
         if before.is_some_and(|(before, _)| before == id) {
             return String::new();
         }
+        let between = if before.is_some() { "\n" } else { "" };
         let title = Text::new(&seen.record.title);
-        format!("operation {id} {}: {}\n{}", seen.record.kind, title.as_str(), breadcrumb(chain, &title))
+        format!("{between}operation {id} {}: {title}\n{}", seen.record.kind, breadcrumb(chain, &title))
     }
 
     fn state(&mut self, page: &Projection) -> String {
@@ -192,8 +199,11 @@ impl Screen {
         if self.bars.is_some() {
             return String::new();
         }
-        let status = news(&mut self.told.status, page.status().text.as_str().to_owned(), "status: ");
-        let progress = Figures::of(page).whole();
+        let status = levelled(page.status().level, &page.status().text);
+        let status = news(&mut self.told.status, status, "status: ");
+        let figures = [Some(Figures::of(page)), Figures::of_stage(page)].into_iter().flatten();
+        let figures = figures.map(|figures| figures.whole()).filter(|figures| !figures.is_empty());
+        let progress = figures.collect::<Vec<_>>().join(" · ");
         let tenth = page.overall_percent().map(|percent| percent as u64 / 10);
         let is_due = self.told.at.is_none_or(|at| at.elapsed() >= PLAIN) || tenth != self.told.tenth;
         if !is_due || progress.is_empty() || progress == self.told.progress {
@@ -204,26 +214,34 @@ impl Screen {
     }
 
     /// How it ended.
-    fn ending(&self, seen: &Snapshot, ending: &Ending) -> String {
+    fn ending(&self, look: &Look, ending: &Ending) -> String {
+        let page = &look.seen.projection;
         let is_plain = self.bars.is_none();
         let sign = match ending.state {
             _ if is_plain => "",
             State::Succeeded => "✓ ",
             _ => "✕ ",
         };
-        let took = seen.projection.elapsed_seconds().map(|took| (took >= 1.0, duration(took)));
+        let took = page.elapsed_seconds().map(|took| (took >= 1.0, duration(took)));
         let after = match took {
             Some((true, took)) if ending.state == State::Succeeded => format!(" in {took}"),
             Some((true, took)) => format!(" after {took}"),
             _ => String::new(),
         };
-        let message = ending.message.as_ref().map(|text| format!(": {}", text.as_str())).unwrap_or_default();
-        let mut text = format!("{sign}{}{after}{message}\n", ending.state.as_str());
-        if let Some(result) = &ending.result {
-            text += &result_lines(result, !is_plain);
+        let tally = figures::said(page.tally()).map(|tally| format!(" ({tally})")).unwrap_or_default();
+        let message = ending.message.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+        let next = if ending.next.is_some() { ", and hands over to the next one" } else { "" };
+        let mut text = format!("{sign}{}{after}{tally}{message}{next}\n", ending.state.as_str());
+        match (&look.result, &ending.result) {
+            (Some(result), _) => {
+                let lines = result.lines().flat_map(Text::lines_of);
+                text.extend(lines.map(|line| format!("{line}\n")));
+            }
+            (None, Some(result)) => text += &result_lines(result, !is_plain),
+            (None, None) => {}
         }
         if let Some(path) = &ending.redirect {
-            text += &format!("leads on to {}\n", Text::new(path).as_str());
+            text += &format!("leads on to {}\n", Text::new(path));
         }
         text
     }
@@ -241,6 +259,14 @@ fn breadcrumb(chain: &Chain, title: &Text) -> String {
     });
     let cut = chain.begins_earlier.then(|| "…".to_owned());
     format!("chain: {}\n", cut.into_iter().chain(links).collect::<Vec<_>>().join(" › "))
+}
+
+/// A text with its level in front, where that is not the one of most texts.
+fn levelled(level: Level, text: &Text) -> String {
+    if level == Level::Info || text.as_str().is_empty() {
+        return text.to_string();
+    }
+    format!("{}: {text}", level.as_str())
 }
 
 /// A line where something is not what was told last.

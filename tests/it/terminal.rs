@@ -1,5 +1,9 @@
 //! `liveops run` and `liveops watch`, and several processes on one database.
 
+mod chain;
+mod json;
+mod result;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -181,24 +185,6 @@ async fn exit_codes_tell_how_it_went() {
 }
 
 #[tokio::test]
-async fn a_chain_is_followed_and_run_here_to_its_end() {
-    let server = Server::start().await;
-    let words = ["run", "simulate", "--field", "steps=2", "--field", "delay_ms=0", "--field", "chain=3"];
-    let output = run(server.folder(), &words);
-    assert_code(&output, 0);
-    let said = stdout(&output);
-    assert_eq!(said.lines().filter(|line| line.starts_with("operation ")).count(), 4, "{said}");
-    let chains: Vec<_> = said.lines().filter(|line| line.starts_with("chain: 1 ")).collect();
-    assert_eq!(
-        chains.iter().map(|line| line.matches(" › ").count()).collect::<Vec<_>>(),
-        [1, 2, 3],
-        "{said}"
-    );
-    assert!(chains[2].contains(" › 4 "), "{said}");
-    assert!(!server.said().contains("running"), "the server took none: {}", server.said());
-}
-
-#[tokio::test]
 async fn wrong_use_is_said_and_begins_nothing() {
     let server = Server::start().await;
     for (words, expected) in [
@@ -354,74 +340,4 @@ fn a_run_that_ended_leaves_no_sign_of_life() {
         let mut names = files.map(|file| file.file_name().to_string_lossy().into_owned());
         assert_eq!(names.find(|name| name.contains("-worker-")), None);
     }
-}
-
-/// The objects that a command wrote, one a line and nothing else.
-fn objects(output: &Output) -> Vec<serde_json::Value> {
-    let said = stdout(output);
-    assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said}");
-    said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-}
-
-#[tokio::test]
-async fn a_chain_is_told_in_json_to_its_end() {
-    let server = Server::start().await;
-    let mut words = vec!["run", "simulate", "--json", "--owner", "demo"];
-    for field in [
-        "steps=3000",
-        "delay_ms=0",
-        "log_every=1",
-        "stages=2",
-        "chain=1",
-        "redirect=/",
-        "message=\u{1b}x\u{9b}",
-    ] {
-        words.extend(["--field", field]);
-    }
-    let output = run(server.folder(), &words);
-    assert_code(&output, 0);
-    let told = objects(&output);
-    let ends: Vec<_> = told.iter().filter(|object| object["type"] == "end").collect();
-    let [first, last] = ends.as_slice() else { panic!("two endings: {ends:?}") };
-    assert_eq!(told.last(), Some(*last), "the last object is the end");
-    assert_eq!((&first["next"], &last["next"]), (&last["operation"], &serde_json::Value::Null));
-    assert_eq!((&last["state"], &last["redirect"]), (&"succeeded".into(), &"/".into()));
-    assert_eq!(last["result"]["steps"], 3000);
-    for end in &ends {
-        let own = told.iter().filter(|object| object["operation"] == end["operation"]);
-        let log: Vec<_> =
-            own.filter(|object| object["type"] == "log").map(|line| line["seq"].as_u64()).collect();
-        assert_eq!(log, (1..=3000).map(Some).collect::<Vec<_>>(), "each line once, in order");
-        for name in ["stages", "status", "progress"] {
-            let is_it = |object: &&serde_json::Value| {
-                object["operation"] == end["operation"] && object["type"] == name
-            };
-            assert!(told.iter().any(|object| is_it(&object)), "{name}");
-        }
-    }
-    let id = last["operation"].as_str().expect("an id");
-    let watched = run(server.folder(), &["watch", "--json", id]);
-    assert_code(&watched, 0);
-    assert_eq!(objects(&watched).last(), Some(*last), "whoever comes later is told the same end");
-}
-
-#[tokio::test]
-async fn a_failure_in_json_has_the_exit_code_of_a_failure() {
-    let server = Server::start().await;
-    let words = [
-        "run",
-        "simulate",
-        "--json",
-        "--owner",
-        "demo",
-        "--field",
-        "outcome=error",
-        "--field",
-        "message=no room",
-    ];
-    let output = run(server.folder(), &words);
-    assert_code(&output, 1);
-    let told = objects(&output);
-    let end = told.last().expect("an end");
-    assert_eq!((&end["state"], &end["message"]), (&"failed".into(), &"no room".into()));
 }

@@ -35,6 +35,53 @@ async fn the_figures_that_matter_stay_in_a_narrow_terminal() {
 }
 
 #[tokio::test]
+async fn the_stage_has_a_bar_of_its_own_below_the_whole() {
+    let server = Server::start().await;
+    let mut words = vec!["run", "simulate"];
+    for field in ["steps=1000", "delay_ms=50", "log_every=0", "stages=2"] {
+        words.extend(["--field", field]);
+    }
+    let mut tty = Tty::start(server.folder(), &words, 80, "");
+    let is_bar = |line: &str, figures: &str| line.starts_with('━') && line.contains(figures);
+    tty.shows("both bars", |lines| match lines {
+        [.., what, whole, stage] => {
+            what.contains("Running · Working")
+                && is_bar(whole, " %, ")
+                && whole.contains(" so far")
+                && is_bar(stage, " Stage 1 (1 of 2): ")
+                && stage.contains(" of 500 steps)")
+        }
+        _ => false,
+    })
+    .await;
+    tty.resize(20);
+    tty.shows(
+        "the percentages, as they fit",
+        |lines| matches!(lines, [.., whole, stage] if is_bar(whole, " %") && stage.starts_with("Stage 1: ")),
+    )
+    .await;
+    tty.keys("\x03");
+    assert_eq!(tty.ended().await, Some(130));
+    assert_eq!(count(&tty.lines(), "Stage 1"), 0, "{:#?}", tty.lines());
+}
+
+#[tokio::test]
+async fn what_failed_is_counted_in_a_narrow_terminal_too() {
+    let server = Server::start().await;
+    let file = server.folder().join("a.csv");
+    let rows = "1,2\n".repeat(300_000);
+    std::fs::write(&file, format!("a,b\n3\n{rows}")).expect("it is written");
+    let field = format!("file={}", file.display());
+    let mut tty = Tty::start(server.folder(), &["run", "csv_import", "--field", &field], 20, "");
+    tty.shows("the count", |lines| lines.iter().any(|line| line.ends_with(" %, 1 failed"))).await;
+    tty.keys("\x03");
+    assert_eq!(tty.ended().await, Some(130));
+    let lines = tty.lines();
+    assert_eq!(count(&lines, "failed: line 2: "), 1, "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("\u{2715} cancelled") && line.ends_with(" 1 failed)")));
+}
+
+#[tokio::test]
 async fn log_lines_come_above_the_bars() {
     let server = Server::start().await;
     let words = ["-v", "run", "simulate", "--field", "steps=40", "--field", "delay_ms=50"];

@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use console::{Term, measure_text_width};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use liveops::State;
-use liveops::projection::{Projection, StageState};
+use liveops::live::Snapshot;
+use liveops::projection::Projection;
 use parking_lot::Mutex;
 
-use super::{Figures, STILL};
+use super::{Figures, STILL, levelled};
 
 /// How often the rows are drawn, so that one sees that it lives.
 const TICK: Duration = Duration::from_millis(100);
 /// Steps of the bar.
 const FULL: f64 = 1000.0;
 
-/// Two rows: state, stage and status in one, and how far it is in the other.
+/// A row with state and status, one with how far it is, and one with how far its present stage is.
 ///
 /// The cursor rests at the beginning of the first row. A terminal that becomes narrower wraps the rows anew
 /// and keeps the cursor at its text, and what the terminal itself echoes, as ^C, comes there too: so
@@ -25,11 +26,12 @@ const FULL: f64 = 1000.0;
 pub(super) struct Bars {
     canvas: Canvas,
     what: ProgressBar,
-    bar: ProgressBar,
-    /// Keeps the two in their order.
-    _both: MultiProgress,
+    /// Of the whole, and of the stage.
+    bars: [ProgressBar; 2],
+    /// Keeps them in their order.
+    _all: MultiProgress,
     /// What the rows say; none between two operations.
-    says: Option<(String, Figures)>,
+    says: Option<(String, Vec<Figures>)>,
     /// When they were drawn last.
     drawn: Option<Instant>,
 }
@@ -38,11 +40,11 @@ impl Bars {
     pub(super) fn new() -> Self {
         let canvas = Canvas::default();
         let target = ProgressDrawTarget::term_like(Box::new(canvas.clone()));
-        let both = MultiProgress::with_draw_target(target);
-        let what = both.add(ProgressBar::new_spinner());
+        let all = MultiProgress::with_draw_target(target);
+        let what = all.add(ProgressBar::new_spinner());
         what.set_style(style("{spinner} {wide_msg}"));
-        let bar = both.add(ProgressBar::new(FULL as u64));
-        Self { canvas, what, bar, _both: both, says: None, drawn: None }
+        let bars = [(); 2].map(|()| all.add(ProgressBar::new(FULL as u64)));
+        Self { canvas, what, bars, _all: all, says: None, drawn: None }
     }
 
     /// How long until they are drawn again.
@@ -51,9 +53,9 @@ impl Bars {
         if self.says.is_some() { TICK.saturating_sub(since) } else { STILL }
     }
 
-    /// Prints whole lines above the rows, which show the page from now on.
-    pub(super) fn show(&mut self, page: Option<&Projection>, lines: &str) {
-        self.says = page.map(|page| (words(page), Figures::of(page)));
+    /// Prints whole lines above the rows, which show the operation from now on.
+    pub(super) fn show(&mut self, seen: Option<&Snapshot>, lines: &str) {
+        self.says = seen.map(|seen| (words(&seen.projection), figures(seen)));
         self.draw(lines);
     }
 
@@ -103,17 +105,22 @@ impl Bars {
         self.canvas.resize(width, height);
         self.what.set_message(words.clone());
         self.what.tick();
-        let (length, text) = figures.fit(width.into());
-        if length > 0 {
-            self.bar.set_style(style(&format!("{{bar:{length}.}} {{wide_msg}}")).progress_chars("━╸ "));
-            let percent = figures.percent.unwrap_or(0.0);
-            self.bar.set_position((percent / 100.0 * FULL) as u64);
-        } else {
-            self.bar.set_style(style("{wide_msg}"));
+        let fitting: Vec<_> = figures.iter().map(|figures| figures.fit(width.into())).collect();
+        // Below each other they are of one length.
+        let length = fitting.iter().map(|(length, _)| *length).filter(|length| *length > 0).min();
+        for (at, bar) in self.bars.iter().enumerate() {
+            let (own, text) = fitting.get(at).cloned().unwrap_or_default();
+            if let Some(length) = length.filter(|_| own > 0) {
+                bar.set_style(style(&format!("{{bar:{length}.}} {{wide_msg}}")).progress_chars("━╸ "));
+            } else {
+                bar.set_style(style("{wide_msg}"));
+            }
+            let percent = figures.get(at).and_then(|figures| figures.percent).unwrap_or(0.0);
+            bar.set_position((percent / 100.0 * FULL) as u64);
+            bar.set_message(text);
         }
-        self.bar.set_message(text);
         let mut rows = self.canvas.rows();
-        rows.truncate(height.max(1).into());
+        rows.truncate((1 + figures.len()).min(height.max(1).into()));
         rows
     }
 }
@@ -128,19 +135,25 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// State, stage and status.
+/// State and status.
 fn words(page: &Projection) -> String {
     let mut words = vec![page.state().word().to_owned()];
     if let Some(before) = page.before().filter(|_| page.state() == State::Waiting) {
         words.push(format!("{before} before it"));
     }
-    let mut stages = page.stages().iter().enumerate();
-    if let Some((place, stage)) = stages.find(|(_, stage)| stage.state == StageState::Current) {
-        words.push(format!("{} ({} of {})", stage.name.as_str(), place + 1, page.stages().iter().count()));
-    }
-    words.push(page.status().text.as_str().to_owned());
+    words.push(levelled(page.status().level, &page.status().text));
     words.retain(|word| !word.is_empty());
     words.join(" · ")
+}
+
+/// Of the whole, and of the present stage where there is one.
+fn figures(seen: &Snapshot) -> Vec<Figures> {
+    let whole = Figures::of(&seen.projection);
+    let whole = match seen.record.started {
+        Some(started) => whole.since(started),
+        None => whole,
+    };
+    [Some(whole), Figures::of_stage(&seen.projection)].into_iter().flatten().collect()
 }
 
 /// What `indicatif` draws to, in memory.

@@ -58,7 +58,15 @@ fn state(page: &Projection) -> Value {
 }
 
 fn log(line: &Line) -> Value {
-    json!({ "seq": line.seq, "at": line.at.to_string(), "level": line.level.as_str(), "text": line.text.as_str() })
+    let (row, reason) = line.failure().unzip();
+    json!({
+        "seq": line.seq,
+        "at": line.at.to_string(),
+        "level": line.level.as_str(),
+        "text": line.text.as_str(),
+        "row": row,
+        "reason": reason,
+    })
 }
 
 fn stages(page: &Projection) -> Value {
