@@ -112,10 +112,11 @@ CREATE INDEX liveops_operations_waiting ON liveops_operations (queued, row, kind
     WHERE state = 'waiting';
 ";
 
-/// Lists are filtered by what stands in their index, without reading what they leave out.
+/// Lists are filtered by their indexes, and what is of a kind that they leave out is not read.
 const FIFTH: &str = "
 DROP INDEX liveops_operations_list;
-CREATE INDEX liveops_operations_listed ON liveops_operations (owner, created DESC, row DESC, kind, state);
+CREATE INDEX liveops_operations_listed ON liveops_operations (owner, created DESC, row DESC, kind);
+CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, created DESC, row DESC, kind);
 CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, created DESC, row DESC);
 ";
 

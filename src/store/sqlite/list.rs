@@ -43,7 +43,12 @@ pub(super) fn page(
 fn select(filter: &Filter) -> String {
     // Only a plain comparison can be looked up in an index; without one the parameter is null.
     let state = if filter.state.is_some() { "state = ?3" } else { "?3 IS NULL" };
-    let kind = if filter.kind.is_some() { "kind = ?4" } else { "?4 IS NULL" };
+    let kind = match filter {
+        Filter { kind: None, .. } => "?4 IS NULL",
+        Filter { state: None, .. } => "kind = ?4",
+        // The index of states has the kind too, the one of kinds has no state: the plus keeps from the latter.
+        _ => "+kind = ?4",
+    };
     format!(
         "SELECT {RECORD} FROM liveops_operations WHERE owner = ?1 AND {LISTED} AND {state} AND {kind}
          ORDER BY created DESC, row DESC LIMIT ?5 OFFSET ?6"
@@ -74,12 +79,12 @@ mod tests {
         let (state, kind) = (Some(State::Failed), Some("k".to_owned()));
         for (filter, index) in [
             (Filter::default(), "liveops_operations_listed (owner=?)"),
-            (Filter { state, ..Filter::default() }, "liveops_operations_listed (owner=?)"),
+            (Filter { state, ..Filter::default() }, "liveops_operations_state (owner=? AND state=?)"),
             (
                 Filter { kind: kind.clone(), ..Filter::default() },
                 "liveops_operations_kind (owner=? AND kind=?)",
             ),
-            (Filter { state, kind, ..Filter::default() }, "liveops_operations_kind (owner=? AND kind=?)"),
+            (Filter { state, kind, ..Filter::default() }, "liveops_operations_state (owner=? AND state=?)"),
         ] {
             let plan = plan(&select(&filter));
             assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
