@@ -32,7 +32,7 @@ use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
 use crate::runner::Runner;
-use crate::store::{CancelAnswer, Census, RecordPage, Store, StoreError, StoreResult};
+use crate::store::{CancelAnswer, Census, Filter, RecordPage, Store, StoreError, StoreResult};
 use crate::stream::Hub;
 use streams::OpenStreams;
 
@@ -146,12 +146,15 @@ impl LiveOps {
         Ok(self.0.store.record(id).await?.filter(|record| record.owner == viewer.id))
     }
 
-    /// A page of the viewer's operations, newest first; `page` counts from 1.
+    /// A page of those of the viewer's operations that `filter` lets through, newest first; `page` counts from
+    /// 1. Kinds that are not listed ([`Operation::LISTED`](crate::Operation::LISTED)) are left out.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn list(&self, viewer: &Viewer, page: u32) -> StoreResult<RecordPage> {
-        self.0.store.list(&viewer.id, page, PER_PAGE).await
+    pub async fn list(&self, viewer: &Viewer, filter: &Filter, page: u32) -> StoreResult<RecordPage> {
+        let mut filter = filter.clone();
+        filter.without.extend(self.unlisted());
+        self.0.store.list(&viewer.id, &filter, page, PER_PAGE).await
     }
 
     /// Asks the viewer's operation to stop; false when it is not theirs or not there. One that is
@@ -285,7 +288,7 @@ impl LiveOps {
 
     /// Whether the store answers now.
     pub(crate) async fn is_store_answering(&self) -> bool {
-        self.0.store.list("", 1, 1).await.is_ok()
+        self.0.store.list("", &Filter::default(), 1, 1).await.is_ok()
     }
 
     /// Whether the store can be written now; to find out, it is.

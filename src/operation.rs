@@ -58,6 +58,9 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// them in the queue passes them. Any number, without it or with 0. What is run in the
     /// foreground ([`LiveOps::run`](crate::LiveOps::run)) is not held by it, but counts.
     const AT_ONCE: Option<u32> = None;
+    /// Whether its operations are in their owners' lists. One that is not has its page all the same, and is in nobody's
+    /// way: what runs every minute, say. It is so for what was started before, too.
+    const LISTED: bool = true;
 
     /// The fields of the kind's form; the submitted values become the input. They are looked at when the
     /// kind is registered, and decide what [`LiveOps::start_kind`](crate::LiveOps::start_kind) and the

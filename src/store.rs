@@ -144,6 +144,17 @@ pub struct Orphan {
     pub seen: Option<Timestamp>,
 }
 
+/// Which of a user's operations a list shows; by default all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Those in this state only.
+    pub state: Option<State>,
+    /// Those of this kind only, by its name.
+    pub kind: Option<String>,
+    /// None of these kinds.
+    pub without: Vec<String>,
+}
+
 /// One page of a user's operations.
 #[derive(Debug, Clone)]
 pub struct RecordPage {
@@ -200,15 +211,26 @@ pub trait Store: Send + Sync + 'static {
     /// The stored page of the latest attempt; none while it waits for its first checkpoint.
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>>;
 
-    /// A page of the owner's operations, newest first; `page` counts from 1.
-    async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage>;
+    /// A page of those of the owner's operations that `filter` lets through, newest first; `page` counts
+    /// from 1.
+    async fn list(&self, owner: &str, filter: &Filter, page: u32, per_page: u32) -> StoreResult<RecordPage>;
+
+    /// The names of the kinds that the owner has operations of, in alphabetical order.
+    async fn kinds(&self, owner: &str) -> StoreResult<Vec<String>>;
 
     /// A number that is another one after whatever change of the store, by whatever process.
     async fn version(&self) -> StoreResult<i64>;
 
     /// Looks at the newest `per_page` operations of each of `owners`, at what of theirs runs or
-    /// waits, and at the operations `ids`, whosesoever they are.
-    async fn glance(&self, owners: &[String], per_page: u32, ids: &[OperationId]) -> StoreResult<Glances>;
+    /// waits, and at the operations `ids`, whosesoever they are. Those of the kinds `without` are as
+    /// if they were not there, but count where they are before others in the queue.
+    async fn glance(
+        &self,
+        owners: &[String],
+        without: &[String],
+        per_page: u32,
+        ids: &[OperationId],
+    ) -> StoreResult<Glances>;
 
     /// These operations' records, as far as they are there, with the stored pages of those that run.
     async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>>;

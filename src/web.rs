@@ -12,6 +12,7 @@ mod headers;
 mod health;
 mod identify;
 mod layout;
+mod list;
 mod login;
 mod metrics;
 mod pages;
@@ -133,7 +134,7 @@ fn without_stray_allow(router: Router) -> Router {
 
 fn operations(app: &Arc<App>) -> Router {
     Router::new()
-        .route("/operations", get(pages::list))
+        .route("/operations", get(list::list))
         .route("/operations/new/{kind}", get(pages::form).post(commands::start))
         .route("/operations/{id}", get(pages::operation))
         .route("/operations/{id}/cancel", post(commands::cancel))

@@ -12,8 +12,8 @@ use liveops::live::{RestartAnswer, Snapshot};
 use liveops::operation::{NewOperation, Record, State};
 use liveops::projection::{Line, Projection};
 use liveops::store::{
-    CancelAnswer, Census, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store, StoreError,
-    StoreResult, Wanted,
+    CancelAnswer, Census, Filter, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store,
+    StoreError, StoreResult, Wanted,
 };
 use liveops::{LiveOps, LiveOpsBuilder, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
@@ -82,15 +82,24 @@ impl Store for Faulty {
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
         self.store.projection(id).await
     }
-    async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage> {
-        self.store.list(owner, page, per_page).await
+    async fn list(&self, owner: &str, filter: &Filter, page: u32, per_page: u32) -> StoreResult<RecordPage> {
+        self.store.list(owner, filter, page, per_page).await
+    }
+    async fn kinds(&self, owner: &str) -> StoreResult<Vec<String>> {
+        self.store.kinds(owner).await
     }
     async fn version(&self) -> StoreResult<i64> {
         self.store.version().await
     }
 
-    async fn glance(&self, owners: &[String], per_page: u32, ids: &[OperationId]) -> StoreResult<Glances> {
-        self.store.glance(owners, per_page, ids).await
+    async fn glance(
+        &self,
+        owners: &[String],
+        without: &[String],
+        per_page: u32,
+        ids: &[OperationId],
+    ) -> StoreResult<Glances> {
+        self.store.glance(owners, without, per_page, ids).await
     }
 
     async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>> {

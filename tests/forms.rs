@@ -12,7 +12,7 @@ use liveops::live::{NotStarted, StartError};
 use liveops::operation::{
     Field, FieldError, Kind, OperationId, RegistryError, Submitted, Upload, read_form, read_json,
 };
-use liveops::store::Sqlite;
+use liveops::store::{Filter, Sqlite};
 use liveops::web::{self, Identify, IdentifyError, WebOptions};
 use liveops::{LiveOps, LiveOpsBuilder, Operation, Outcome, Progress, SecretKey, Viewer};
 use proptest::prelude::*;
@@ -145,7 +145,7 @@ impl Home {
 
     /// The input of the newest operation.
     async fn input(&self) -> Option<Value> {
-        let page = self.live.list(&ada(), 1).await.expect("the store");
+        let page = self.live.list(&ada(), &Filter::default(), 1).await.expect("the store");
         let id: OperationId = page.records.first()?.id;
         let snapshot = self.live.view(&ada(), id).await.expect("the store").expect("it is there");
         Some(snapshot.record.input)

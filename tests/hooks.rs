@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use liveops::access::Viewer;
 use liveops::operation::{Ending, NewOperation, State};
-use liveops::store::{Sqlite, Store as _};
+use liveops::store::{Filter, Sqlite, Store as _};
 use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ impl Operation for Told {
     async fn on_finish(self, ending: Ending) -> liveops::Result<()> {
         // What it is told is in the database already.
         let store = Sqlite::open_existing(self.folder.join("db"))?;
-        let list = store.list("u", 1, 100).await?;
+        let list = store.list("u", &Filter::default(), 1, 100).await?;
         let committed = list.records.iter().filter(|record| record.ending.as_ref() == Some(&ending)).count();
         if self.act == "slow" {
             std::thread::sleep(Duration::from_millis(300));

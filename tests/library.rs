@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use liveops::live::{OpenError, Opened, Reader, RestartAnswer};
 use liveops::operation::{OperationId, State};
-use liveops::store::Sqlite;
+use liveops::store::{Filter, Sqlite};
 use liveops::stream::Cursor;
 use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
@@ -242,7 +242,7 @@ async fn others_see_nothing_and_change_nothing() {
     assert!(app.live.view(&bob, id).await.expect("an answer").is_none());
     assert!(!app.live.cancel(&bob, id).await.expect("an answer"));
     assert_eq!(app.live.restart(&bob, id).await.expect("an answer"), RestartAnswer::NotFound);
-    assert!(app.live.list(&bob, 1).await.expect("an answer").records.is_empty());
+    assert!(app.live.list(&bob, &Filter::default(), 1).await.expect("an answer").records.is_empty());
     assert_eq!(app.state(id).await, State::Running);
     // A superuser sees nobody else's either.
     let root = Viewer { superuser: true, ..bob };

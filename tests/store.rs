@@ -4,6 +4,8 @@
 mod accounts;
 #[path = "store/file.rs"]
 mod file;
+#[path = "store/list.rs"]
+mod list;
 #[path = "store/operations.rs"]
 mod operations;
 #[path = "store/queue.rs"]
@@ -68,13 +70,15 @@ suite! {
     operations::cancel_depends_on_the_state,
     operations::a_restart_is_a_new_attempt_and_logs_stay_apart,
     operations::a_log_is_read_from_any_line_on,
-    operations::lists_are_paged_and_of_one_owner,
-    operations::a_glance_tells_what_changed_in_lists,
     operations::the_version_changes_with_the_store,
     operations::what_was_answered_is_there_after_a_restart,
     operations::only_runs_of_dead_processes_are_orphans,
     operations::one_failing_write_among_many_harms_only_itself,
     operations::a_submission_starts_once,
+    list::lists_are_paged_and_of_one_owner,
+    list::a_list_is_filtered_and_its_pages_are_those_of_what_is_left,
+    list::a_glance_tells_what_changed_in_lists,
+    list::a_glance_leaves_out_the_kinds_that_it_is_told_to,
     queue::a_kind_runs_as_often_at_once_as_its_limit_says,
     queue::a_user_runs_as_many_at_once_as_the_limit_says,
     queue::a_limit_holds_for_all_processes_together,

@@ -11,7 +11,7 @@ use axum::http::{Request, StatusCode, header};
 use jiff::Timestamp;
 use liveops::live::NotStarted;
 use liveops::operation::{OperationId, State};
-use liveops::store::{Accounts, Digest, Sqlite, User};
+use liveops::store::{Accounts, Digest, Filter, Sqlite, User};
 use liveops::web::{self, Identify, IdentifyError, WebOptions};
 use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
 use parking_lot::Mutex;
@@ -137,7 +137,7 @@ async fn a_kind_for_a_group_is_there_for_members_and_superusers_only() {
     }
     let refused = home.live.start(&outsider, Closed {}).await;
     assert!(matches!(refused, Err(NotStarted::NoKind(_))), "{refused:?}");
-    assert!(home.live.list(&outsider, 1).await.expect("the store").records.is_empty());
+    assert!(home.live.list(&outsider, &Filter::default(), 1).await.expect("the store").records.is_empty());
     home.live.start(&member, Closed {}).await.expect("started");
 }
 
@@ -264,7 +264,7 @@ async fn nested_in_a_host_everything_is_below_its_path() {
     assert_eq!(ask(&host, "ada", "GET", asset, "").await.0, StatusCode::OK);
     let form = format!("csrf_token={}", csrf(&page));
     assert_eq!(ask(&host, "ada", "POST", "/live/operations/new/open", &form).await.0, StatusCode::SEE_OTHER);
-    let id = live.list(&ada, 1).await.expect("the store").records[0].id;
+    let id = live.list(&ada, &Filter::default(), 1).await.expect("the store").records[0].id;
     let (status, page) = ask(&host, "ada", "GET", &live.url(id), "").await;
     assert_eq!(status, StatusCode::OK);
     assert!(page.contains("data-liveop-stream=\"/live/stream\""), "{page}");

@@ -1,7 +1,7 @@
 //! The lists that are watched here are kept up to date: one look at the store for all of them, and
 //! none while nobody watches or nothing changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::{Inner, LiveOps, PER_PAGE};
 use crate::access::Viewer;
 use crate::operation::{OperationId, Record, State};
 use crate::projection::{Projection, Row};
-use crate::store::{Glance, StoreError, StoreResult};
+use crate::store::{Filter, Glance, StoreError, StoreResult};
 use crate::stream::{List, ListHub, ListWatch, Look, Mark, ReadRow, RowRenderer, UserList};
 
 /// Bars move this often, and what another process did is noticed at most this much later.
@@ -199,18 +199,18 @@ impl Follower {
 }
 
 impl LiveOps {
-    /// A page of the viewer's operations as the list shows them, newest first; `page` counts from 1.
+    /// A page of the viewer's operations as the list shows them: those of [`LiveOps::list`].
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn rows(&self, viewer: &Viewer, page: u32) -> StoreResult<RowPage> {
-        let found = self.list(viewer, page).await?;
+    pub async fn rows(&self, viewer: &Viewer, filter: &Filter, page: u32) -> StoreResult<RowPage> {
+        let found = self.list(viewer, filter, page).await?;
         let active: Vec<_> =
             found.records.iter().filter(|record| !record.state.is_final()).map(|record| record.id).collect();
         let mut before = HashMap::new();
         let mut pages = HashMap::new();
         if !active.is_empty() {
-            let glances = self.0.store.glance(&[], 0, &active).await?;
+            let glances = self.0.store.glance(&[], &[], 0, &active).await?;
             before.extend(glances.others.into_iter().map(|glance| (glance.id, glance.before)));
             let elsewhere: Vec<_> =
                 active.into_iter().filter(|id| self.running_page(*id).is_none()).collect();
@@ -224,11 +224,30 @@ impl LiveOps {
         Ok(RowPage { rows: rows.collect(), more: found.more })
     }
 
+    /// The names of the kinds that are in no list.
+    pub(super) fn unlisted(&self) -> Vec<String> {
+        self.kinds().filter(|kind| !kind.listed).map(|kind| kind.name.clone()).collect()
+    }
+
+    /// The kinds that may be in the viewer's list, each with its title and its name, in the order of their titles: those that
+    /// they may start, and those that they have operations of.
+    pub(crate) async fn listed_kinds(&self, viewer: &Viewer) -> StoreResult<BTreeSet<(String, String)>> {
+        let mut names = self.0.store.kinds(&viewer.id).await?;
+        names.extend(self.kinds_for(viewer).map(|kind| kind.name.clone()));
+        let unlisted = self.unlisted();
+        names.retain(|name| !unlisted.contains(name));
+        Ok(names.into_iter().map(|name| (self.title_of(&name).to_owned(), name)).collect())
+    }
+
+    /// The title of a kind; its name, where this process does not have it.
+    fn title_of<'a>(&'a self, kind: &'a str) -> &'a str {
+        self.kind(kind).map_or(kind, |kind| kind.title.as_str())
+    }
+
     /// The row of a record, with the page of its run: this process's own, else the stored one.
     fn row(&self, record: &Record, stored: Option<Projection>, before: Option<u64>) -> Row {
-        let title = self.kind(&record.kind).map_or(record.kind.as_str(), |kind| kind.title.as_str());
         let page = self.running_page(record.id).or(stored).filter(|page| page.attempt() == record.attempt);
-        Row::new(record, page.as_ref(), title, before)
+        Row::new(record, page.as_ref(), self.title_of(&record.kind), before)
     }
 
     /// Moves the bars of what runs in this process.
@@ -257,7 +276,7 @@ impl LiveOps {
         let active: Vec<_> = lists.iter().map(|list| list.with(List::active)).collect();
         let ids: HashSet<_> = active.iter().flatten().chain(touched).copied().collect();
         let ids: Vec<_> = ids.into_iter().collect();
-        let glances = self.0.store.glance(&owners, PER_PAGE, &ids).await?;
+        let glances = self.0.store.glance(&owners, &self.unlisted(), PER_PAGE, &ids).await?;
 
         let mut others: HashMap<String, Vec<Glance>> = HashMap::new();
         for glance in glances.others {
@@ -295,7 +314,7 @@ impl LiveOps {
         }
         let mut there = HashSet::new();
         if !gone.is_empty() {
-            let glances = self.0.store.glance(&[], 0, &gone).await?;
+            let glances = self.0.store.glance(&[], &[], 0, &gone).await?;
             there.extend(glances.others.into_iter().map(|glance| glance.id));
         }
         let mut fresh: HashMap<String, Vec<ReadRow>> = HashMap::new();

@@ -34,6 +34,8 @@ pub struct Kind {
     pub group: Option<String>,
     /// How many of it may run at once, in all processes; any number, without it.
     pub at_once: Option<u32>,
+    /// Whether its operations are in their owners' lists; each has its page all the same.
+    pub listed: bool,
     label: Arc<LabelFn>,
     run: Arc<RunFn>,
     finish: Arc<FinishFn>,
@@ -49,6 +51,7 @@ impl Kind {
             fields: O::fields(),
             group: O::GROUP.map(str::to_owned),
             at_once: O::AT_ONCE.filter(|limit| *limit > 0),
+            listed: O::LISTED,
             label: Arc::new(|input| Ok(serde_json::from_value::<O>(input.clone())?.label())),
             run: Arc::new(|input, attempt, progress| {
                 Box::pin(async move {

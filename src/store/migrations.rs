@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH];
+const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH];
 
 /// The version that this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -110,6 +110,14 @@ const FOURTH: &str = "
 DROP INDEX liveops_operations_queue;
 CREATE INDEX liveops_operations_waiting ON liveops_operations (queued, row, kind, owner)
     WHERE state = 'waiting';
+";
+
+/// Lists are filtered by their indexes, and what is of a kind that they leave out is not read.
+const FIFTH: &str = "
+DROP INDEX liveops_operations_list;
+CREATE INDEX liveops_operations_listed ON liveops_operations (owner, created DESC, row DESC, kind);
+CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, created DESC, row DESC, kind);
+CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, created DESC, row DESC);
 ";
 
 /// The version of the tables in the file; 0 where there are none.

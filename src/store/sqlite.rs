@@ -3,6 +3,7 @@
 mod accounts;
 mod fault;
 mod glance;
+mod list;
 mod log;
 mod open;
 mod operations;

@@ -17,11 +17,10 @@ use super::commands::SUBMISSION;
 use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
-use crate::access::{Channel, Viewer, random_text};
+use crate::access::{Viewer, random_text};
 use crate::operation::{FieldError, Kind, OperationId, Record, Submitted};
 use crate::progress::Level;
 use crate::projection::Line;
-use crate::stream::RowRenderer as _;
 
 /// The kinds that can be started.
 pub(super) async fn catalogue(
@@ -125,42 +124,6 @@ pub(super) async fn operation(
     let name = if app.live.renderer().has(&own) { &own } else { "operation.html" };
     let context = context! { op => page, ..layout(&app, Some(&viewer), "operations") };
     Ok(Html(app.live.renderer().page(name, context)?))
-}
-
-/// The viewer's operations.
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    Extension(viewer): Extension<Viewer>,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Html<String>, Refusal> {
-    let asked = query.get("page");
-    let mut page = asked.and_then(|page| page.parse().ok()).filter(|page| *page > 0).unwrap_or(1u32);
-    let mut found = app.live.rows(&viewer, page).await?;
-    if found.rows.is_empty() && page > 1 {
-        page = 1;
-        found = app.live.rows(&viewer, page).await?;
-    }
-    let renderer = app.live.renderer();
-    let newest = renderer.addresses().operations();
-    let at = |page: u32| if page > 1 { format!("{newest}?page={page}") } else { newest.clone() };
-    let list = context! {
-        channel => Channel::User(viewer.id.clone()).to_string(),
-        token => app.live.list_token(&viewer.id).as_str(),
-        stream_url => renderer.addresses().stream(),
-        page_url => if asked.is_some() { format!("{newest}?page={page}") } else { newest.clone() },
-        // New operations belong on the page of the newest ones only.
-        known_only => asked.is_some(),
-        active => found.rows.iter().any(|row| !row.state.is_final()),
-    };
-    let rows: Vec<_> = found.rows.iter().map(|row| Value::from_safe_string(renderer.row(row))).collect();
-    let context = context! {
-        list,
-        rows,
-        newer_url => (page > 1).then(|| at(page - 1)),
-        older_url => found.more.then(|| at(page.saturating_add(1))),
-        ..layout(&app, Some(&viewer), "operations")
-    };
-    Ok(Html(renderer.page("operations.html", context)?))
 }
 
 /// The whole log of one attempt as text, read from the store bit by bit.

@@ -12,6 +12,7 @@ mod crash;
 mod csrf;
 mod elsewhere;
 mod ended;
+mod filter;
 mod groups;
 mod hardening;
 mod headers;

@@ -4,7 +4,7 @@ use jiff::{Timestamp, ToSpan as _};
 use liveops::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use liveops::progress::{Level, Text, Update};
 use liveops::projection::{Line, Projection};
-use liveops::store::{CancelAnswer, Finish, Lease, Store, StoreError, Wanted, WantedKind};
+use liveops::store::{CancelAnswer, Filter, Finish, Lease, Store, StoreError, Wanted, WantedKind};
 use serde_json::json;
 
 use super::Home;
@@ -317,69 +317,6 @@ pub(crate) async fn a_log_is_read_from_any_line_on(home: &dyn Home) {
     assert_eq!(next, 9001, "none is left out");
 }
 
-pub(crate) async fn lists_are_paged_and_of_one_owner(home: &dyn Home) {
-    let (store, _) = home.open();
-    let mut ids = Vec::new();
-    for n in 0..5 {
-        ids.push(create(&*store, "work", n / 2).await);
-        let other = NewOperation { owner: "ada ".to_owned(), ..new("work") };
-        store.create(other, at(n)).await.expect("created");
-    }
-    ids.reverse();
-    for (page, expected, more) in [
-        (0, &ids[..2], true),
-        (1, &ids[..2], true),
-        (2, &ids[2..4], true),
-        (3, &ids[4..], false),
-        (4, &[], false),
-    ] {
-        let got = store.list("ada", page, 2).await.expect("the list");
-        let got_ids: Vec<_> = got.records.iter().map(|record| record.id).collect();
-        assert_eq!((got_ids.as_slice(), got.more), (expected, more), "page {page}");
-    }
-    assert!(!store.list("ada", 1, 5).await.expect("the list").more, "exactly full");
-    assert!(store.list("ada", u32::MAX, u32::MAX).await.expect("the list").records.is_empty());
-    assert!(store.list("nobody", 1, 9).await.expect("the list").records.is_empty());
-}
-
-pub(crate) async fn a_glance_tells_what_changed_in_lists(home: &dyn Home) {
-    let (store, _) = home.open();
-    let over = create(&*store, "work", 0).await;
-    store.cancel(over, at(1)).await.expect("cancelled");
-    let (runs, lease) = running(&*store).await;
-    let saved = Projection::new(1, 1, State::Running, 5, at(100));
-    store.checkpoint(lease, &[], saved).await.expect("saved");
-    let theirs = NewOperation { owner: "eve".to_owned(), ..new("work") };
-    store.create(theirs.clone(), at(2)).await.expect("created");
-    let waits = create(&*store, "work", 3).await;
-    let owners = ["ada".to_owned(), "nobody".to_owned()];
-    let gone = OperationId::new();
-    let glances = store.glance(&owners, 1, &[over, theirs.id, gone]).await.expect("a look");
-    let newest: Vec<Vec<_>> = glances
-        .newest
-        .iter()
-        .map(|page| page.iter().map(|glance| (glance.id, glance.before)).collect())
-        .collect();
-    assert_eq!(newest, [vec![(waits, Some(1))], vec![]], "one page for each owner");
-    let mut others: Vec<_> = glances
-        .others
-        .iter()
-        .map(|glance| (glance.owner.as_str(), glance.state.as_str(), glance.id))
-        .collect();
-    others.sort_unstable();
-    let mut expected = [
-        ("ada", "cancelled", over),
-        ("ada", "running", runs),
-        ("ada", "waiting", waits),
-        ("eve", "waiting", theirs.id),
-    ];
-    expected.sort_unstable();
-    assert_eq!(others, expected, "what is active, and what was asked for");
-    let found = store.records(&[over, gone, runs]).await.expect("the records");
-    let found: Vec<_> = found.iter().map(|(record, page)| (record.id, page.is_some())).collect();
-    assert_eq!(found, [(over, false), (runs, true)]);
-}
-
 pub(crate) async fn the_version_changes_with_the_store(home: &dyn Home) {
     let (store, _) = home.open();
     let version = async || store.version().await.expect("a version");
@@ -455,7 +392,7 @@ pub(crate) async fn one_failing_write_among_many_harms_only_itself(home: &dyn Ho
         });
     }
     writes.join_all().await;
-    let list = store.list("ada", 1, 1000).await.expect("the list");
+    let list = store.list("ada", &Filter::default(), 1, 1000).await.expect("the list");
     assert_eq!(list.records.len(), 197);
 }
 

@@ -1,7 +1,7 @@
 //! What every store does with what is old.
 
 use liveops::operation::{NewOperation, State};
-use liveops::store::{Finish, Lease, Removed};
+use liveops::store::{Filter, Finish, Lease, Removed};
 use serde_json::json;
 
 use super::Home;
@@ -65,7 +65,10 @@ pub(crate) async fn a_long_log_is_removed_bit_by_bit_and_seen_by_nobody(home: &d
     let remove = async || store.remove_ended(at(1_000_000), 10).await.expect("the store");
     let first = remove().await;
     assert_eq!((first.operations, first.more), (0, true));
-    assert!(store.list("ada", 1, 10).await.expect("the list").records.is_empty(), "half a log is nobody's");
+    assert!(
+        store.list("ada", &Filter::default(), 1, 10).await.expect("the list").records.is_empty(),
+        "half a log is nobody's"
+    );
     let mut steps = 1;
     while store.record(id).await.expect("the store").is_some() {
         assert!(remove().await.more || steps > 1);

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rusqlite::types::Null;
 use rusqlite::{Connection, Row, params};
 
 use super::fault::Fault;
-use super::rows::{self, time};
+use super::rows::{self, LISTED, time};
 use crate::operation::{OperationId, State};
 use crate::store::{Glance, Glances, state_from};
 
@@ -15,33 +16,39 @@ const GLANCE: &str = "id, owner, created, row, state, attempt";
 /// Of all that wait, so many that come next are looked at.
 const NEXT: u32 = 1000;
 
+/// `without` are the kinds to leave out, as JSON.
 pub(super) fn glance(
     connection: &Connection,
     owners: &[String],
+    without: &str,
     per_page: u32,
     ids: &[OperationId],
 ) -> Result<Glances, Fault> {
     // One moment for all of it.
     let transaction = connection.unchecked_transaction()?;
     let newest = format!(
-        "SELECT {GLANCE} FROM liveops_operations WHERE owner = ?1 ORDER BY created DESC, row DESC LIMIT ?2"
+        "SELECT {GLANCE} FROM liveops_operations WHERE owner = ?1 AND {LISTED}
+         ORDER BY created DESC, row DESC LIMIT ?3"
     );
     let mut glances = Glances::default();
     for owner in owners {
-        glances.newest.push(all(&transaction, &newest, params![owner, per_page])?);
+        glances.newest.push(all(&transaction, &newest, params![owner, without, per_page])?);
     }
     let asked: HashSet<&str> = owners.iter().map(String::as_str).collect();
     if !asked.is_empty() {
-        let running = format!("SELECT {GLANCE} FROM liveops_operations WHERE worker IS NOT NULL");
+        let running =
+            format!("SELECT {GLANCE} FROM liveops_operations WHERE worker IS NOT NULL AND {LISTED}");
         let next = format!(
-            "SELECT {GLANCE} FROM liveops_operations WHERE state = 'waiting' ORDER BY queued, row LIMIT ?1"
+            "SELECT {GLANCE} FROM liveops_operations WHERE state = 'waiting' AND {LISTED}
+             ORDER BY queued, row LIMIT ?1"
         );
-        let active = all(&transaction, &running, [])?.into_iter().chain(all(&transaction, &next, [NEXT])?);
+        let running = all(&transaction, &running, params![Null, without])?;
+        let active = running.into_iter().chain(all(&transaction, &next, params![NEXT, without])?);
         glances.others.extend(active.filter(|glance| asked.contains(glance.owner.as_str())));
     }
-    let by_id = format!("SELECT {GLANCE} FROM liveops_operations WHERE id = ?1");
+    let by_id = format!("SELECT {GLANCE} FROM liveops_operations WHERE id = ?1 AND {LISTED}");
     for id in ids {
-        glances.others.extend(all(&transaction, &by_id, [id.to_string()])?);
+        glances.others.extend(all(&transaction, &by_id, params![id.to_string(), without])?);
     }
     tell_places(&transaction, &mut glances)?;
     Ok(glances)

@@ -9,11 +9,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::fault::Fault;
 use super::rows::{self, RECORD, micros, record, signed, to_json, unsigned};
 use super::worker::{self, Worker};
-use super::{Sqlite, glance, log, queue, removal};
+use super::{Sqlite, glance, list, log, queue, removal};
 use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
 use crate::store::{
-    CancelAnswer, Census, Finish, Glances, Lease, Orphan, RecordPage, Removed, Store, StoreError,
+    CancelAnswer, Census, Filter, Finish, Glances, Lease, Orphan, RecordPage, Removed, Store, StoreError,
     StoreResult, Wanted, state_from,
 };
 
@@ -49,32 +49,31 @@ impl Store for Sqlite {
         self.0.readers.read(find).await
     }
 
-    async fn list(&self, owner: &str, page: u32, per_page: u32) -> StoreResult<RecordPage> {
+    async fn list(&self, owner: &str, filter: &Filter, page: u32, per_page: u32) -> StoreResult<RecordPage> {
+        let (owner, filter) = (owner.to_owned(), filter.clone());
+        self.0.readers.read(move |connection| list::page(connection, &owner, &filter, page, per_page)).await
+    }
+
+    async fn kinds(&self, owner: &str) -> StoreResult<Vec<String>> {
         let owner = owner.to_owned();
-        let find = move |connection: &Connection| {
-            let sql = format!(
-                "SELECT {RECORD} FROM liveops_operations WHERE owner = ?1
-                 ORDER BY created DESC, row DESC LIMIT ?2 OFFSET ?3"
-            );
-            let offset = u64::from(page.max(1) - 1) * u64::from(per_page);
-            // One more than asked for tells whether there is more.
-            let limit = i64::from(per_page) + 1;
-            let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-            let mut records = all(connection, &sql, params![owner, limit, offset])?;
-            let more = records.len() > per_page as usize;
-            records.truncate(per_page as usize);
-            Ok(RecordPage { records, more })
-        };
-        self.0.readers.read(find).await
+        self.0.readers.read(move |connection| list::kinds(connection, &owner)).await
     }
 
     async fn version(&self) -> StoreResult<i64> {
         self.0.readers.version().await
     }
 
-    async fn glance(&self, owners: &[String], per_page: u32, ids: &[OperationId]) -> StoreResult<Glances> {
-        let (owners, ids) = (owners.to_vec(), ids.to_vec());
-        self.0.readers.read(move |connection| glance::glance(connection, &owners, per_page, &ids)).await
+    async fn glance(
+        &self,
+        owners: &[String],
+        without: &[String],
+        per_page: u32,
+        ids: &[OperationId],
+    ) -> StoreResult<Glances> {
+        let (owners, without, ids) = (owners.to_vec(), rows::names(without), ids.to_vec());
+        let look =
+            move |connection: &Connection| glance::glance(connection, &owners, &without, per_page, &ids);
+        self.0.readers.read(look).await
     }
 
     async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>> {
@@ -404,16 +403,6 @@ fn one(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Res
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     rows.next()?.map(record).transpose()
-}
-
-fn all(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Record>, Fault> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params)?;
-    let mut records = Vec::new();
-    while let Some(row) = rows.next()? {
-        records.push(record(row)?);
-    }
-    Ok(records)
 }
 
 fn fenced(lease: Lease) -> Fault {

@@ -12,6 +12,14 @@ use crate::store::state_from;
 pub(super) const RECORD: &str =
     "id, kind, owner, title, input, previous, state, attempt, claim, created, started, finished, ending";
 
+/// The condition that leaves out the kinds in the second parameter, which [`names`] made.
+pub(super) const LISTED: &str = "kind NOT IN (SELECT value FROM json_each(?2))";
+
+/// Names as one parameter.
+pub(super) fn names(names: &[String]) -> String {
+    Value::from(names).to_string()
+}
+
 /// A record from a row that begins with [`RECORD`].
 pub(super) fn record(row: &Row<'_>) -> Result<Record, Fault> {
     let previous: Option<String> = row.get("previous")?;

@@ -68,6 +68,64 @@ async fn an_older_page_changes_what_it_has_and_gets_nothing_new() {
 }
 
 #[tokio::test]
+async fn a_filtered_list_changes_what_it_has_and_gets_nothing_new() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    browser.open("/operations").await;
+    let filter = "getComputedStyle(document.querySelector('.site-filter')).display !== 'none'";
+    assert_eq!(browser.run(&format!("return {filter}")).await, false, "there is nothing to filter");
+    let slow = client.simulate(SLOW).await;
+    let done = client.simulate(&[("steps", "0")]).await;
+    client.finished(&done).await;
+    browser.wait_for(&row(&done, "succeeded")).await;
+    browser.fill("state", "running").await;
+    browser.press("Filter").await;
+    browser.wait_until("location.search === '?state=running&kind='").await;
+    live(&browser).await;
+    let rows = "return [...document.querySelectorAll('#operations-rows > tr')].map((e) => e.id).join(' ')";
+    assert_eq!(browser.text(rows).await, format!("op-{slow}-row"));
+    // Both are told in one go or in this order, so the new one would be there when the other one changed.
+    let newest = client.simulate(SLOW).await;
+    client.reaches(&newest, "running").await;
+    client.command(&slow, "cancel").await;
+    browser.wait_for(&row(&slow, "cancelled")).await;
+    assert_eq!(browser.text(rows).await, format!("op-{slow}-row"), "it stays, and says what it is");
+    browser.page.refresh().await.expect("a reload");
+    browser.wait_for(&row(&newest, "running")).await;
+    assert_eq!(browser.text(rows).await, format!("op-{newest}-row"), "the filter is kept");
+    let chosen = browser.text("return document.querySelector('[name=state]').value").await;
+    assert_eq!(chosen, "running");
+    browser.fill("kind", "quick").await;
+    browser.press("Filter").await;
+    browser.wait_until("getComputedStyle(document.querySelector('.site-empty')).display !== 'none'").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn without_scripts_the_filter_is_a_form() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    let slow = client.simulate(SLOW).await;
+    let done = client.simulate(&[("steps", "0")]).await;
+    client.finished(&done).await;
+    browser.cdp("Emulation.setScriptExecutionDisabled", &serde_json::json!({ "value": true })).await;
+    browser.open("/operations").await;
+    browser.fill("state", "succeeded").await;
+    browser.fill("kind", "simulate").await;
+    browser.press("Filter").await;
+    browser.wait_until("location.search === '?state=succeeded&kind=simulate'").await;
+    browser.wait_for(&row(&done, "succeeded")).await;
+    assert!(!browser.source().await.contains(&slow));
+    assert_eq!(
+        browser.run("return getComputedStyle(document.querySelector('.site-until')).display").await,
+        "none",
+        "a page without scripts loads itself"
+    );
+}
+
+#[tokio::test]
 async fn after_a_restart_of_the_server_the_list_catches_up() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;
