@@ -1,5 +1,6 @@
 //! What a person sees in a real browser.
 
+mod embed;
 mod list;
 
 use serde_json::json;

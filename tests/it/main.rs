@@ -11,6 +11,7 @@ mod chain;
 mod crash;
 mod csrf;
 mod elsewhere;
+mod embed;
 mod ended;
 mod filter;
 mod groups;

@@ -1,6 +1,7 @@
 //! A real browser: headless Chromium, driven through chromedriver.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -35,14 +36,15 @@ pub(crate) struct Chromium {
 impl Chromium {
     /// A new browser, signed in by the server's login link as a person would.
     pub(crate) async fn signed_in(server: &Server) -> Self {
-        let browser = Self::launch(server).await;
+        let browser = Self::launch(server.address).await;
         browser.open(&server.login_link).await;
         browser.press("Sign in").await;
         browser.wait_for("a[href=\"/operations/new/simulate\"]").await;
         browser
     }
 
-    async fn launch(server: &Server) -> Self {
+    /// A new browser, where nobody is signed in.
+    pub(crate) async fn launch(address: SocketAddr) -> Self {
         let profile = TempDir::with_prefix("liveops-chromium-").expect("a folder");
         let (driver, port) = driver(profile.path()).await;
         let url = format!("http://127.0.0.1:{port}");
@@ -60,12 +62,16 @@ impl Chromium {
             "--window-size=1000,900",
             data.as_str(),
         ];
-        let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": { "args": arguments } });
+        let capabilities = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "browser": "WARNING" },
+        });
         let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let page =
             soon("a browser", builder.capabilities(capabilities).connect(&url)).await.expect("a browser");
-        let base = format!("http://{}", server.address);
+        let base = format!("http://{address}");
         let browser = Self { page, base, driver_url: url, driver, _profile: profile };
         browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WITNESS })).await;
         browser
@@ -73,10 +79,14 @@ impl Chromium {
 
     /// Gives a command of the Chrome DevTools Protocol.
     pub(crate) async fn cdp(&self, command: &str, params: &Value) -> Value {
+        self.tell_driver("goog/cdp/execute", &json!({ "cmd": command, "params": params })).await
+    }
+
+    /// Gives chromedriver a command of its own.
+    async fn tell_driver(&self, command: &str, body: &Value) -> Value {
         let session = self.page.session_id().await.expect("a session").expect("a session");
-        let url = format!("{}/session/{session}/goog/cdp/execute", self.driver_url);
-        let body = json!({ "cmd": command, "params": params }).to_string();
-        let answer = reqwest::Client::new().post(url).body(body).send().await.expect("an answer");
+        let url = format!("{}/session/{session}/{command}", self.driver_url);
+        let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await.expect("an answer");
         assert!(answer.status().is_success(), "{answer:?}");
         let text = answer.text().await.expect("text");
         serde_json::from_str::<Value>(&text).expect("JSON")["value"].take()
@@ -155,6 +165,12 @@ impl Chromium {
     pub(crate) async fn assert_clean(&self) {
         let witness = self.text("return sessionStorage.getItem('witness') || ''").await;
         assert_eq!(witness, "");
+    }
+
+    /// The console has had no warning and no error since the last look, also of what could not be loaded.
+    pub(crate) async fn assert_silent(&self) {
+        let said = self.tell_driver("se/log", &json!({ "type": "browser" })).await;
+        assert_eq!(said, json!([]));
     }
 }
 

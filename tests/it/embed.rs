@@ -1,0 +1,70 @@
+//! The example of an application that embeds the library, over TCP.
+
+use std::net::SocketAddr;
+
+use tempfile::TempDir;
+
+use crate::harness::{Ask, Client, attribute, hidden_inputs, soon};
+
+#[expect(dead_code, reason = "its `main` listens at a port of its own choice")]
+#[path = "../../examples/embed/main.rs"]
+mod example;
+
+/// The example, at a free port. It ends when this is dropped.
+pub(crate) struct Shop {
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    _folder: TempDir,
+}
+
+impl Shop {
+    /// Opens it.
+    pub(crate) async fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let app = example::app(&folder.path().join("shop.db")).await.expect("it starts");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { address, server, _folder: folder }
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_is_live_in_the_applications_own_page_until_its_sign_out() {
+    let shop = Shop::open().await;
+    let client = Client::new(shop.address);
+    client.send(Ask::post("/sign-in").form(&[("name", "ada"), ("password", "lovelace")])).await.location();
+    let home = client.get("/").await.text();
+    let fields = hidden_inputs(&home, "action=\"/imports\"").expect("the form");
+    let csrf = fields[0].1.as_str();
+    let import = async |csrf: &str, count: usize| {
+        let customers = (1..=count).map(|n| format!("Customer {n}\n")).collect::<String>();
+        client.send(Ask::post("/imports").form(&[("csrf", csrf), ("customers", &customers)])).await
+    };
+    let open = async |page: &str| {
+        let [path, token] = ["stream", "token"].map(|name| {
+            attribute(page, "<section", &format!("data-liveop-{name}")).expect("a live container")
+        });
+        assert!(path.starts_with("/live/"), "{path}");
+        client.open(Ask::get(&format!("{path}?token={token}"))).await
+    };
+    assert_eq!(import("wrong", 1).await.status, 403);
+    let page = client.get(import(csrf, 50).await.location()).await;
+    assert!(page.header("content-security-policy").contains("trusted-types liveops"));
+    let stream = open(&page.text()).await.text().await.expect("its end");
+    assert!(stream.contains("\"state\":\"succeeded\"") && stream.contains("Customer 50"), "{stream}");
+    // It goes on for longer than the test waits.
+    let page = client.get(import(csrf, 5000).await.location()).await.text();
+    let stream = open(&page).await;
+    assert_eq!(stream.status(), 200);
+    client.send(Ask::post("/sign-out").form(&[("csrf", csrf)])).await.location();
+    soon("the stream's end", stream.text()).await.expect("the stream ended");
+    assert_eq!(open(&page).await.status(), 401);
+}
