@@ -4,14 +4,18 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::operation::{Ending, Operation, State};
+use super::{EventReader, Page};
+use crate::operation::{Ending, Operation, OperationId, State};
 use crate::progress::{Level, Update};
 use crate::projection::Projection;
+use crate::render::{Addresses, Renderer};
 use crate::runner::Conclusion;
+use crate::stream::{Cursor, FrameRenderer as _, Subject};
 
 /// What a [`Recorder`](super::Recorder) heard of one run.
 pub struct Recorded {
     pub(super) kind: &'static str,
+    pub(super) id: OperationId,
     pub(super) updates: Vec<Update>,
     pub(super) page: Projection,
     pub(super) conclusion: Conclusion,
@@ -84,6 +88,26 @@ impl Recorded {
     /// What the page knows at the end.
     pub fn projection(&self) -> &Projection {
         &self.page
+    }
+
+    /// The page at the end, by the embedded templates.
+    pub fn page(&self) -> Page {
+        self.page_by(&Renderer::new(Addresses::default()))
+    }
+
+    /// The page at the end, by templates of the application's own: [`LiveOps::renderer`](crate::LiveOps::renderer), or one
+    /// made with [`Renderer::with_templates`].
+    pub fn page_by(&self, renderer: &Renderer) -> Page {
+        let mut page = Page::blank(self.page.log().limit());
+        if let Some(delta) = self.page.since(Cursor::START) {
+            let subject = Subject { id: self.id, kind: self.kind.to_owned(), owner: String::new() };
+            let mut reader = EventReader::default();
+            reader.receive(&renderer.frame(&subject, &self.page, &delta).bytes);
+            while let Some(event) = reader.next_event() {
+                page.apply(&event);
+            }
+        }
+        page
     }
 
     /// How it ended.

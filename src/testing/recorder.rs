@@ -239,7 +239,7 @@ impl Listener {
     fn recorded(&self, conclusion: Conclusion) -> Recorded {
         let mut heard = self.heard.lock();
         let updates = std::mem::take(&mut heard.updates);
-        Recorded { kind: self.kind, updates, page: heard.page.clone(), conclusion }
+        Recorded { kind: self.kind, id: self.id, updates, page: heard.page.clone(), conclusion }
     }
 
     #[track_caller]
