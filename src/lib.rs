@@ -34,6 +34,7 @@
 //! ```
 
 pub mod access;
+pub mod clock;
 pub mod kinds;
 pub mod live;
 pub mod operation;
@@ -43,9 +44,11 @@ pub mod render;
 pub mod runner;
 pub mod store;
 pub mod stream;
+pub mod testing;
 pub mod web;
 
 pub use access::{Channel, Grant, SecretKey, Token, Viewer};
+pub use clock::{Clock, SystemClock};
 pub use live::{LiveOps, LiveOpsBuilder};
 pub use operation::{Error, Operation, OperationId, Outcome, Result, State};
 pub use progress::{Cancelled, Progress};

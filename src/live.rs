@@ -23,10 +23,10 @@ pub(crate) use upload::Uploads;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
+use crate::clock::Clock;
 use crate::operation::{Ending, Kind, OperationId, Record, Registry, State};
 use crate::progress::Update;
 use crate::projection::{Line, Projection};
@@ -48,6 +48,7 @@ pub struct LiveOps(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     hub: Arc<Hub>,
     runner: Runner,
     registry: Registry,
@@ -131,7 +132,7 @@ impl LiveOps {
         };
         if record.state == State::Cancelling {
             // Asked through another process than its own, which looks once a second.
-            projection.apply(Update::State(State::Cancelling), Timestamp::now());
+            projection.apply(Update::State(State::Cancelling), self.0.clock.now());
         }
         Ok(Some(Snapshot { record, projection }))
     }
@@ -166,7 +167,7 @@ impl LiveOps {
         let Some(record) = self.owned(viewer, id).await? else { return Ok(false) };
         // A run of this process need not wait for a store that cannot be written now.
         let is_asked = self.0.runner.cancel(id);
-        match self.0.store.cancel(id, Timestamp::now()).await {
+        match self.0.store.cancel(id, self.0.clock.now()).await {
             // Begun meanwhile, say.
             Ok(CancelAnswer::Requested) => {
                 self.0.runner.cancel(id);
@@ -195,7 +196,7 @@ impl LiveOps {
         if !viewer.passes(kind.group.as_deref()) {
             return Ok(RestartAnswer::NotFound);
         }
-        if !self.0.store.restart(id, Timestamp::now()).await? {
+        if !self.0.store.restart(id, self.0.clock.now()).await? {
             return Ok(RestartAnswer::NotOver);
         }
         self.0.runner.queued();
@@ -219,7 +220,7 @@ impl LiveOps {
         self.0.keys.sign(&Grant {
             user: user.to_owned(),
             channels: vec![channel],
-            expires: Timestamp::now().as_second().saturating_add(ttl),
+            expires: self.0.clock.now().as_second().saturating_add(ttl),
         })
     }
 
@@ -293,7 +294,7 @@ impl LiveOps {
 
     /// Whether the store can be written now; to find out, it is.
     pub(crate) async fn is_store_writable(&self) -> bool {
-        self.0.store.probe(Timestamp::now()).await.is_ok()
+        self.0.store.probe(self.0.clock.now()).await.is_ok()
     }
 
     /// The path of an operation's page, to redirect to after a start.
@@ -324,6 +325,11 @@ impl LiveOps {
     /// The renderer of pages and regions.
     pub fn renderer(&self) -> &Renderer {
         &self.0.renderer
+    }
+
+    /// What says what time it is.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
     }
 
     pub(crate) fn secret(&self) -> &SecretKey {

@@ -5,26 +5,24 @@ mod end;
 mod hook;
 mod run;
 
-use std::any::Any;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::clock::Clock;
 use crate::operation::{Ending, OperationId, Record, Registry, State};
-use crate::progress::{Cancel, Progress, Text, Update};
+use crate::progress::{Progress, Text, Update};
 use crate::projection::Projection;
 use crate::store::{Finish, Lease, Orphan, Store, StoreError, StoreResult, Wanted, WantedKind};
 use crate::stream::{Hub, Subject};
-use conclude::{Conclusion, conclude};
+pub(crate) use conclude::{Conclusion, Task, drive, panic_text};
 use run::Run;
 
 /// How long the queue is left alone when nobody says that something waits: another process may
@@ -45,6 +43,7 @@ struct Inner {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
     registry: Registry,
+    clock: Arc<dyn Clock>,
     log_tail: usize,
     /// Where runs drive their futures; never the web's runtime, since runs may block.
     runtime: Handle,
@@ -77,6 +76,8 @@ pub(crate) struct Work {
     pub(crate) foreground: bool,
     /// Most operations of one user at once, in all processes.
     pub(crate) per_user: Option<u32>,
+    /// Log lines kept on a page.
+    pub(crate) log_tail: usize,
 }
 
 impl std::fmt::Debug for Runner {
@@ -92,7 +93,7 @@ impl Runner {
         hub: Arc<Hub>,
         registry: Registry,
         work: Work,
-        log_tail: usize,
+        clock: Arc<dyn Clock>,
         runtime: Handle,
         changed: Arc<Notify>,
     ) -> Self {
@@ -100,7 +101,8 @@ impl Runner {
             store,
             hub,
             registry,
-            log_tail,
+            clock,
+            log_tail: work.log_tail,
             runtime,
             places: Arc::new(Semaphore::new(work.at_once)),
             per_user: work.per_user,
@@ -230,7 +232,7 @@ impl Inner {
                 if self.stopping.is_cancelled() {
                     return;
                 }
-                match self.store.claim(&wanted, Timestamp::now()).await {
+                match self.store.claim(&wanted, self.clock.now()).await {
                     Ok(Some(record)) => break record,
                     Ok(None) => {}
                     Err(error) => tracing::error!(%error, "the queue could not be read"),
@@ -250,7 +252,7 @@ impl Inner {
     fn begin(self: &Arc<Self>, record: Record, place: OwnedSemaphorePermit) {
         let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
         let subject = Subject { id: record.id, kind: record.kind.clone(), owner: record.owner.clone() };
-        let began = record.started.unwrap_or_else(Timestamp::now);
+        let began = record.started.unwrap_or_else(|| self.clock.now());
         let projection =
             Projection::new(record.epoch(), record.attempt, State::Running, self.log_tail, began);
         let live = self.hub.begin(subject, projection);
@@ -258,7 +260,9 @@ impl Inner {
         // At the highest level, so that also a log of errors only says which run they are about.
         let span = tracing::error_span!(
             "run", operation = %record.id, kind = record.kind, user = record.owner, attempt = record.attempt);
-        let run = Arc::new(Run::new(lease, live, record.owner.clone(), record.input.clone(), span.clone()));
+        let clock = Arc::clone(&self.clock);
+        let run =
+            Arc::new(Run::new(lease, live, record.owner.clone(), record.input.clone(), span.clone(), clock));
         self.runs.lock().insert(record.id, Arc::clone(&run));
         metrics::gauge!("liveops_runs").increment(1);
         self.runtime.spawn(Arc::clone(&run).keep(Arc::clone(&self.store)).instrument(span.clone()));
@@ -292,14 +296,9 @@ impl Inner {
         let Some(kind) = self.registry.get(&record.kind) else {
             return Conclusion::failed(format!("this process has no kind {:?}", record.kind));
         };
-        let cancel: Cancel = run.cancel().clone();
-        let progress = Progress::new(Arc::clone(run) as _, cancel.clone());
-        let work =
-            AssertUnwindSafe(|| self.runtime.block_on(kind.run(record.input, record.attempt, progress)));
-        match catch_unwind(work) {
-            Ok(result) => conclude(result, &cancel, record.id, run.owner()),
-            Err(panic) => Conclusion::failed(format!("panicked: {}", panic_text(&*panic))),
-        }
+        let progress = Progress::new(Arc::clone(run) as _, run.cancel().clone());
+        let Record { id, input, attempt, .. } = record;
+        drive(Task { kind, id, owner: run.owner(), input, attempt }, progress, run.cancel(), &self.runtime)
     }
 
     async fn all_ended(&self) {
@@ -339,7 +338,7 @@ impl Inner {
         let orphans = self.store.orphans().await?;
         let mut marked = 0;
         for Orphan { record, projection, seen } in orphans {
-            let now = Timestamp::now();
+            let now = self.clock.now();
             let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
             let ending = interrupted();
             let started = record.started.unwrap_or(now);
@@ -383,18 +382,4 @@ pub(crate) fn epoch() -> u64 {
 
 fn interrupted() -> Ending {
     Ending { message: Some(Text::new(INTERRUPTED)), ..Ending::plain(State::Interrupted) }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("with something that is no text")
-}
-
-/// The present moment for pacing.
-fn clock() -> Instant {
-    Instant::now()
 }

@@ -94,7 +94,7 @@ pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> R
 /// The whole site of the binary: [`router`] with sign-in and the catalogue. To be called within a
 /// tokio runtime: a task looks after the open streams until the router is dropped.
 pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) -> Router {
-    let sessions = Sessions::new(accounts, options.public_url.as_deref());
+    let sessions = Sessions::new(accounts, options.public_url.as_deref()).by(Arc::clone(live.clock()));
     let app = App { is_site: true, ..App::new(live, Box::new(sessions.clone()), options) };
     let app = Arc::new(app);
     tokio::spawn(standing::watch(Arc::downgrade(&app), sessions.clone()));

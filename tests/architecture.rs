@@ -97,3 +97,9 @@ fn the_kinds_and_the_command_line_use_the_public_api() {
         &["crate::web", "crate::runner", "crate::store", "crate::live", "pub(crate) use"],
     );
 }
+
+/// Else a clock that a test puts forward would not decide everything.
+#[test]
+fn the_engine_and_the_web_ask_their_clock() {
+    assert_knows_none(&["live.rs", "live", "runner.rs", "runner", "web.rs", "web"], &["Timestamp::now"]);
+}

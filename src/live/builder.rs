@@ -10,6 +10,7 @@ use super::lists::{Lists, keep};
 use super::streams::OpenStreams;
 use super::{Inner, LiveOps, Uploads, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
+use crate::clock::{Clock, SystemClock};
 use crate::operation::{Kind, Operation, Registry, RegistryError};
 use crate::render::{Addresses, Reading, Renderer, TemplateError};
 use crate::runner::{Runner, Work, epoch};
@@ -35,6 +36,7 @@ pub struct LiveOpsBuilder {
     retention: Option<Duration>,
     foreground: bool,
     templates: Option<(PathBuf, Reading)>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 /// Why a [`LiveOps`] could not start.
@@ -168,6 +170,13 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// What says what time it is; the system's clock by default. Tests take a
+    /// [`ManualClock`](crate::testing::ManualClock), which they put forward themselves.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
     /// Leaves the queue alone: only what [`LiveOps::run`] starts is run here, and what that hands
     /// over to. For a command in a terminal beside the server.
     pub fn foreground(mut self) -> Self {
@@ -196,6 +205,7 @@ impl LiveOpsBuilder {
         }
         let hub = Arc::new(Hub::new(Arc::new(renderer.clone()), self.throttle_hz.unwrap_or(10.0)));
         let log_tail = self.log_tail.unwrap_or(200).max(1);
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let processors = std::thread::available_parallelism().map_or(4, usize::from);
         let workers = self.workers.unwrap_or(processors.max(4)).max(1);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -209,8 +219,8 @@ impl LiveOpsBuilder {
             Arc::clone(&store),
             Arc::clone(&hub),
             registry.clone(),
-            Work { at_once: workers, foreground: self.foreground, per_user: self.running_per_user },
-            log_tail,
+            Work { at_once: workers, foreground: self.foreground, per_user: self.running_per_user, log_tail },
+            Arc::clone(&clock),
             runtime.handle().clone(),
             Arc::clone(&changed),
         );
@@ -232,6 +242,7 @@ impl LiveOpsBuilder {
                 .abort_handle(),
             list_keeper: tokio::spawn(keep(inner.clone(), Arc::clone(&lists))).abort_handle(),
             lists,
+            clock,
             // A command in a terminal need not know for how long the server keeps things.
             housekeeper: (!self.foreground)
                 .then(|| tokio::spawn(housekeeping::keep_house(inner.clone())).abort_handle()),

@@ -4,7 +4,6 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::lists::Lists;
@@ -44,7 +43,7 @@ impl LiveOps {
         {
             // The page goes on, so that its versions do; only the place in the queue changes.
             let before = self.0.store.before(record.id).await?;
-            live.move_up(before, Timestamp::now(), Instant::now());
+            live.move_up(before, self.0.clock.now(), Instant::now());
         } else {
             live.show_stored(self.stored_page(&record).await?);
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,6 +28,8 @@ pub(super) async fn keep_house(inner: Weak<Inner>) {
         // Where it is still being built, it is there in a moment.
         tokio::time::sleep(PAUSE).await;
         let Some(inner) = inner.upgrade() else { return };
+        let clock = Arc::clone(&inner.clock);
+        let next = clock.now().checked_add(HOUR).unwrap_or(Timestamp::MAX);
         if let Err(error) = inner.remove_old().await {
             tracing::warn!(%error, "old operations could not be removed; trying again in an hour");
         }
@@ -35,7 +37,7 @@ pub(super) async fn keep_house(inner: Weak<Inner>) {
             tracing::warn!(%error, "uploads that nobody needs could not be removed; trying again in an hour");
         }
         drop(inner);
-        tokio::time::sleep(HOUR).await;
+        clock.sleep_until(next).await;
     }
 }
 
@@ -43,7 +45,7 @@ impl Inner {
     /// Removes what ended longer ago than the retention says: first from the store, then its files.
     async fn remove_old(&self) -> StoreResult<()> {
         let Some(age) = self.retention else { return Ok(()) };
-        let before = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
+        let before = self.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
         let mut all = 0;
         loop {
             let removed = self.store.remove_ended(before, STEP).await?;

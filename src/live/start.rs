@@ -1,6 +1,5 @@
 //! Starting operations: for a viewer, by a kind's name, from a form, or at once in this process.
 
-use jiff::Timestamp;
 use serde_json::Value;
 use tracing::Instrument as _;
 
@@ -128,7 +127,7 @@ impl LiveOps {
         let (id, kind, user) = (new.id, new.kind.clone(), new.owner.clone());
         // The process may end while the store still writes.
         files.iter_mut().for_each(Receiving::leave);
-        let created = self.0.store.create(new, Timestamp::now()).await;
+        let created = self.0.store.create(new, self.0.clock.now()).await;
         if created.as_ref().ok() != Some(&id) {
             files.drain(..).for_each(Receiving::discard);
         }

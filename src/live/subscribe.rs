@@ -1,7 +1,5 @@
 //! Opening a stream: the one place where a token is checked, once.
 
-use jiff::Timestamp;
-
 use super::{LiveOps, StreamPlace};
 use crate::access::{Channel, Viewer};
 use crate::store::StoreError;
@@ -69,7 +67,7 @@ impl LiveOps {
         channel: Option<&str>,
         cursor: Cursor,
     ) -> Result<Opened, OpenError> {
-        let grant = self.0.keys.verify(token, Timestamp::now()).map_err(|_| OpenError::Refused)?;
+        let grant = self.0.keys.verify(token, self.0.clock.now()).map_err(|_| OpenError::Refused)?;
         if grant.user != viewer.id {
             return Err(OpenError::Refused);
         }

@@ -1,18 +1,24 @@
-//! What a run's return means.
+//! A run on its thread, and what its return means.
 
-use crate::operation::{Ending, NewOperation, OperationId, Outcome, Result, State};
-use crate::progress::Cancel;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use crate::operation::{Ending, Kind, NewOperation, OperationId, Outcome, Result, State};
+use crate::progress::{Cancel, Progress};
 
 /// What the user reads when a run fails inside; the detail goes to the record and the log.
 const INTERNAL: &str = "Something went wrong inside, and this could not be finished.";
 
 /// How a run is to be ended.
 #[derive(Debug)]
-pub(super) struct Conclusion {
-    pub(super) ending: Ending,
+pub(crate) struct Conclusion {
+    pub(crate) ending: Ending,
     /// What went wrong inside, for operators.
-    pub(super) detail: Option<String>,
-    pub(super) next: Option<NewOperation>,
+    pub(crate) detail: Option<String>,
+    pub(crate) next: Option<NewOperation>,
 }
 
 impl Conclusion {
@@ -26,9 +32,37 @@ impl Conclusion {
     }
 }
 
+/// What is run.
+pub(crate) struct Task<'a> {
+    pub(crate) kind: &'a Kind,
+    pub(crate) id: OperationId,
+    pub(crate) owner: &'a str,
+    pub(crate) input: Value,
+    pub(crate) attempt: u32,
+}
+
+/// Runs an operation on the present thread, whatever happens in it.
+pub(crate) fn drive(task: Task<'_>, progress: Progress, cancel: &Cancel, runtime: &Handle) -> Conclusion {
+    let Task { kind, id, owner, input, attempt } = task;
+    let run = AssertUnwindSafe(|| runtime.block_on(kind.run(input, attempt, progress)));
+    match catch_unwind(run) {
+        Ok(result) => conclude(result, cancel, id, owner),
+        Err(panic) => Conclusion::failed(format!("panicked: {}", panic_text(&*panic))),
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("with something that is no text")
+}
+
 /// Reads what `run` returned. An `Err` after the run was told to stop is a cancelling, whatever
 /// wrapped it.
-pub(super) fn conclude(result: Result, cancel: &Cancel, id: OperationId, owner: &str) -> Conclusion {
+fn conclude(result: Result, cancel: &Cancel, id: OperationId, owner: &str) -> Conclusion {
     let outcome = match result {
         Ok(outcome) => outcome,
         Err(_) if cancel.was_noticed() => return Conclusion::plain(Ending::plain(State::Cancelled)),
@@ -55,7 +89,7 @@ pub(super) fn conclude(result: Result, cancel: &Cancel, id: OperationId, owner: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::{Progress, Sink, Update};
+    use crate::progress::{Sink, Update};
     use std::sync::Arc;
 
     struct Deaf;

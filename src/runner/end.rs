@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Inner;
@@ -38,7 +37,7 @@ impl Inner {
         if let Some(next) = &mut next {
             next.claimed = self.foreground;
         }
-        let (id, at) = (run.lease().operation, Timestamp::now());
+        let (id, at) = (run.lease().operation, self.clock.now());
         let (mut lines, _) = run.take_unsaved();
         if run.lost_lines() {
             (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::clock;
+use crate::clock::Clock;
 use crate::operation::{Ending, State};
 use crate::progress::{Cancel, Sink, Update};
 use crate::projection::{Line, Projection};
@@ -38,6 +38,7 @@ pub(super) struct Run {
     input: Value,
     /// Says in the log which run it is.
     span: Span,
+    clock: Arc<dyn Clock>,
     cancel: Cancel,
     /// Guards the lines that wait for the store, and their order.
     buffer: Mutex<Buffer>,
@@ -71,13 +72,21 @@ struct Buffer {
 }
 
 impl Run {
-    pub(super) fn new(lease: Lease, live: Arc<Live>, owner: String, input: Value, span: Span) -> Self {
+    pub(super) fn new(
+        lease: Lease,
+        live: Arc<Live>,
+        owner: String,
+        input: Value,
+        span: Span,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             lease,
             live,
             owner,
             input,
             span,
+            clock,
             cancel: Cancel::default(),
             buffer: Mutex::default(),
             room: Condvar::new(),
@@ -195,7 +204,7 @@ impl Run {
                 () = self.to_flush.notified() => {}
                 () = sleep_until(at) => {
                     *self.flush_at.lock() = None;
-                    self.live.flush(clock());
+                    self.live.flush(Instant::now());
                 }
             }
         }
@@ -268,7 +277,7 @@ impl Run {
     }
 
     fn show(&self, update: Update) {
-        if let Some(at) = self.live.update(update, Timestamp::now(), clock()) {
+        if let Some(at) = self.live.update(update, self.clock.now(), Instant::now()) {
             *self.flush_at.lock() = Some(at);
             self.to_flush.notify_one();
         }

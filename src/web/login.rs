@@ -106,8 +106,8 @@ pub(super) async fn follow_link(
 ) -> Result<Response, Refusal> {
     let link = Digest::of(link_secret(&secret)?);
     login.read(&cookies, request).await?;
-    let (secret, digest, expires) = Sessions::fresh();
-    let now = jiff::Timestamp::now();
+    let (secret, digest, expires) = login.sessions.fresh();
+    let now = login.app.live.clock().now();
     if !login.sessions.accounts().use_login_link(link, digest, expires, now).await? {
         return Err(Refusal::DeadLink);
     }
@@ -147,7 +147,7 @@ impl Login {
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
         let right = self.checks.is_right(password, hash).await?;
         let Some(user) = user.filter(|_| right) else { return Ok(None) };
-        let (secret, digest, expires) = Sessions::fresh();
+        let (secret, digest, expires) = self.sessions.fresh();
         let opened = accounts.open_session(digest, &user, expires).await?;
         Ok(opened.then_some((user, secret)))
     }

@@ -8,7 +8,6 @@ use axum::http::{StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use jiff::Timestamp;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use tokio::time::timeout;
 
@@ -69,7 +68,8 @@ where
 fn record(live: &LiveOps, census: Census) {
     let waits = census.operations.iter().filter(|(_, state, _)| *state == OperationState::Waiting);
     let queue: u64 = waits.map(|(_, _, count)| count).sum();
-    let age = census.oldest_waiting.map_or(0.0, |since| Timestamp::now().duration_since(since).as_secs_f64());
+    let age =
+        census.oldest_waiting.map_or(0.0, |since| live.clock().now().duration_since(since).as_secs_f64());
     gauge!("liveops_queue_length").set(queue as f64);
     gauge!("liveops_queue_age_seconds").set(age.max(0.0));
     for kind in live.kinds() {

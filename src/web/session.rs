@@ -11,6 +11,7 @@ use tower_cookies::{Cookie, Cookies};
 
 use super::identify::{Identify, IdentifyError};
 use crate::access::{Viewer, random_text};
+use crate::clock::{Clock, SystemClock};
 use crate::operation::is_local_path;
 use crate::store::{Accounts, Digest, StoreResult, User};
 
@@ -23,6 +24,7 @@ pub struct Sessions {
     accounts: Arc<dyn Accounts>,
     /// People come by https, so cookies never travel otherwise.
     secure: bool,
+    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -34,7 +36,13 @@ impl std::fmt::Debug for Sessions {
 impl Sessions {
     /// Sessions of these accounts; `public_url` decides whether cookies are `Secure`.
     pub fn new(accounts: Arc<dyn Accounts>, public_url: Option<&str>) -> Self {
-        Self { accounts, secure: public_url.is_some_and(|url| url.starts_with("https://")) }
+        let secure = public_url.is_some_and(|url| url.starts_with("https://"));
+        Self { accounts, secure, clock: Arc::new(SystemClock) }
+    }
+
+    /// The same by another clock.
+    pub(super) fn by(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     pub(super) fn accounts(&self) -> &dyn Accounts {
@@ -42,10 +50,10 @@ impl Sessions {
     }
 
     /// A new session's secret, its digest and when it ends.
-    pub(super) fn fresh() -> (String, Digest, Timestamp) {
+    pub(super) fn fresh(&self) -> (String, Digest, Timestamp) {
         let secret = random_text();
         let digest = Digest::of(&secret);
-        (secret, digest, Timestamp::now() + LIFE)
+        (secret, digest, self.clock.now() + LIFE)
     }
 
     /// Gives the browser its session.
@@ -103,7 +111,7 @@ impl Identify for Sessions {
         let cookie =
             parts.extensions.get::<Cookies>().and_then(|cookies| cookies.get(&self.name("liveops_session")));
         let Some(cookie) = cookie else { return Ok(None) };
-        let user = self.accounts.session_user(Digest::of(cookie.value()), Timestamp::now()).await?;
+        let user = self.accounts.session_user(Digest::of(cookie.value()), self.clock.now()).await?;
         Ok(user.map(|user| Self::viewer(user, cookie.value())))
     }
 

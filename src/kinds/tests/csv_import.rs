@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::kinds::CsvImport;
-use crate::operation::{Outcome, Upload};
+use crate::operation::{State, Upload};
 
 /// An upload as the binary stores it, and the place where its import goes.
 struct Case {
@@ -30,9 +30,8 @@ impl Case {
         CsvImport { file: Upload { path: self.upload.clone(), name: "orders.csv".to_owned(), size } }
     }
 
-    fn run(&self) -> (Outcome, Arc<Heard>) {
-        let (result, heard) = run(self.operation());
-        (result.expect("an outcome"), heard)
+    fn run(&self) -> Recorded {
+        run(self.operation())
     }
 
     /// All cells of the table, by row, and the columns' names first.
@@ -54,9 +53,9 @@ impl Case {
     }
 }
 
-fn counts(outcome: &Outcome) -> (u64, u64, u64) {
-    assert!(outcome.error.is_none(), "{outcome:?}");
-    let result = outcome.result.as_ref().expect("a result");
+fn counts(seen: &Recorded) -> (u64, u64, u64) {
+    assert_eq!(seen.state(), State::Succeeded, "{:?}", seen.error());
+    let result = seen.result().expect("a result");
     let number = |name: &str| result[name].as_u64().expect(name);
     (number("rows imported"), number("rows rejected"), number("columns"))
 }
@@ -64,25 +63,25 @@ fn counts(outcome: &Outcome) -> (u64, u64, u64) {
 #[track_caller]
 fn refused(bytes: &[u8], words: &str) {
     let case = Case::new(bytes);
-    let (outcome, _) = case.run();
-    let message = outcome.error.expect("an error").to_string();
+    let seen = case.run();
+    let message = seen.error().expect("an error");
     assert!(message.contains(words) && message.contains("Nothing was imported."), "{message}");
-    assert!(outcome.result.is_none());
+    assert!(seen.result().is_none());
     assert!(case.left_nothing());
 }
 
 #[test]
 fn rows_go_into_a_table_and_the_result_counts_them() {
     let case = Case::new("id,name\r\n1,\"Ünal, Ö\"\r\n2,\"two\r\nlines\"\r\n\r\n3,\r\n".as_bytes());
-    let (outcome, heard) = case.run();
-    assert_eq!(counts(&outcome), (3, 0, 2));
-    let Some(Value::Object(result)) = &outcome.result else { panic!("a mapping") };
+    let seen = case.run();
+    assert_eq!(counts(&seen), (3, 0, 2));
+    let Some(Value::Object(result)) = seen.result() else { panic!("a mapping") };
     let keys: Vec<_> = result.keys().collect();
     assert_eq!(keys, ["rows imported", "rows rejected", "columns", "seconds"]);
     assert!(result["seconds"].is_number());
     assert_eq!(case.table(), [["id", "name"], ["1", "Ünal, Ö"], ["2", "two\r\nlines"], ["3", ""]]);
-    assert_eq!(heard.entered(), ["Check", "Read", "Import", "Report"]);
-    assert!(heard.updates.lock().contains(&Update::Done(3)));
+    assert_eq!(seen.stages(), ["Check", "Read", "Import", "Report"]);
+    assert!(seen.updates().contains(&Update::Done(3)));
     assert!(!case.folder.path().join("csv-import-0f3a.db-journal").exists());
 }
 
@@ -90,24 +89,24 @@ fn rows_go_into_a_table_and_the_result_counts_them() {
 fn bad_rows_are_rejected_by_line_and_reason() {
     let text = b"a,b\n1,2\n\n\"x\ny\",2\n1,2,3\n\"q\nr\"\nM\xFCller,2\n\"\",\n 7\n8,9";
     let case = Case::new(text);
-    let (outcome, heard) = case.run();
-    assert_eq!(counts(&outcome), (4, 4, 2));
+    let seen = case.run();
+    assert_eq!(counts(&seen), (4, 4, 2));
     let expected = [
         "line 6: 3 cells, the header has 2",
         "line 7: 1 cell, the header has 2",
         "line 9: not UTF-8",
         "line 11: 1 cell, the header has 2",
     ];
-    assert_eq!(heard.warnings(), expected);
+    assert_eq!(seen.log_at(Level::Warning), expected);
     assert_eq!(case.table().len(), 5);
 }
 
 #[test]
 fn a_byte_order_mark_is_no_part_of_the_first_name() {
     let case = Case::new(b"\xEF\xBB\xBF\"a\",b\n1\n");
-    let (outcome, heard) = case.run();
-    assert_eq!(counts(&outcome), (0, 1, 2));
-    assert_eq!(heard.warnings(), ["line 2: 1 cell, the header has 2"]);
+    let seen = case.run();
+    assert_eq!(counts(&seen), (0, 1, 2));
+    assert_eq!(seen.log_at(Level::Warning), ["line 2: 1 cell, the header has 2"]);
     assert_eq!(case.table(), [["a", "b"]]);
 }
 
@@ -115,7 +114,7 @@ fn a_byte_order_mark_is_no_part_of_the_first_name() {
 fn a_header_alone_is_a_success_without_rows() {
     for text in ["a,b,c", "a,b,c\n", "\r\na,b,c\r\n\r\n"] {
         let case = Case::new(text.as_bytes());
-        assert_eq!(counts(&case.run().0), (0, 0, 3), "{text:?}");
+        assert_eq!(counts(&case.run()), (0, 0, 3), "{text:?}");
         assert_eq!(case.table().len(), 1);
     }
 }
@@ -145,21 +144,21 @@ fn a_quote_that_is_never_closed_is_refused_with_its_line() {
 #[test]
 fn columns_are_named_safely_up_to_the_most_a_table_can_have() {
     let case = Case::new(b"id,,ID,\"x\"\" TEXT); DROP TABLE rows; --\",rowid\n1,2,3,4,5\n");
-    assert_eq!(counts(&case.run().0), (1, 0, 5));
+    assert_eq!(counts(&case.run()), (1, 0, 5));
     assert_eq!(
         case.table()[0],
         ["id", "column_2", "ID_2", "x\" TEXT); DROP TABLE rows; --", "rowid"].map(str::to_owned)
     );
 
     let wide = |columns: usize| format!("{0}\n{0}\n", vec!["c"; columns].join(","));
-    assert_eq!(counts(&Case::new(wide(2000).as_bytes()).run().0), (1, 0, 2000));
+    assert_eq!(counts(&Case::new(wide(2000).as_bytes()).run()), (1, 0, 2000));
     refused(wide(2001).as_bytes(), "2,001 columns");
 }
 
 #[test]
 fn a_cancelled_import_leaves_nothing_and_a_restart_begins_anew() {
     let case = Case::new(&[b"a,b\n".to_vec(), b"1,2\n".repeat(20_000)].concat());
-    assert_eq!(counts(&case.run().0), (20_000, 0, 2));
+    assert_eq!(counts(&case.run()), (20_000, 0, 2));
     let stops: [fn(&Update) -> bool; 4] = [
         |update| matches!(update, Update::EnterStage(name) if name.as_str() == "Check"),
         |update| matches!(update, Update::EnterStage(name) if name.as_str() == "Read"),
@@ -167,12 +166,11 @@ fn a_cancelled_import_leaves_nothing_and_a_restart_begins_anew() {
         |update| matches!(update, Update::EnterStage(name) if name.as_str() == "Report"),
     ];
     for stop in stops {
-        let (result, heard) = run_until(case.operation(), stop);
-        assert_eq!(result.expect_err("cancelled").to_string(), "cancelled");
-        assert!(heard.cancel.was_noticed());
+        let seen = Recorder::new().cancel_when(stop).run(case.operation());
+        assert_eq!(seen.state(), State::Cancelled);
         assert!(case.left_nothing());
     }
-    assert_eq!(counts(&case.run().0), (20_000, 0, 2));
+    assert_eq!(counts(&case.run()), (20_000, 0, 2));
 }
 
 #[test]
@@ -180,15 +178,15 @@ fn what_a_killed_attempt_left_is_replaced() {
     let case = Case::new(b"a\n1\n");
     fs::write(&case.import, b"half a database").expect("written");
     fs::write(case.folder.path().join("csv-import-0f3a.db-journal"), b"a journal").expect("written");
-    assert_eq!(counts(&case.run().0), (1, 0, 1));
+    assert_eq!(counts(&case.run()), (1, 0, 1));
     assert_eq!(case.table(), [["a"], ["1"]]);
 }
 
 #[test]
 fn many_rows_have_a_readable_log() {
     let case = Case::new(&[b"a,b,c\n".to_vec(), b"1,\"two\",3\n".repeat(100_000)].concat());
-    let (outcome, heard) = case.run();
-    assert_eq!(counts(&outcome), (100_000, 0, 3));
+    let seen = case.run();
+    assert_eq!(counts(&seen), (100_000, 0, 3));
     let expected = [
         "orders.csv, 1,000,006 bytes",
         "100,000 rows, 3 columns",
@@ -196,8 +194,8 @@ fn many_rows_have_a_readable_log() {
         "100,000 rows in",
         "100,000 rows imported into csv-import-0f3a.db, 0 rejected",
     ];
-    assert_eq!(heard.log(), expected);
-    let rising = heard.updates.lock().iter().filter(|update| matches!(update, Update::Percent(_))).count();
+    assert_eq!(seen.log(), expected);
+    let rising = seen.percents().len();
     assert!((10..1000).contains(&rising), "{rising}");
 }
 
@@ -205,7 +203,7 @@ fn many_rows_have_a_readable_log() {
 fn a_missing_upload_is_said_and_another_failure_is_internal() {
     let case = Case::new(b"a\n");
     fs::remove_file(&case.upload).expect("removed");
-    assert!(case.run().0.error.expect("an error").as_str().contains("no longer there"));
+    assert!(case.run().error().expect("an error").contains("no longer there"));
     fs::create_dir(&case.upload).expect("made");
-    assert!(run(case.operation()).0.is_err());
+    assert!(case.run().detail().is_some());
 }

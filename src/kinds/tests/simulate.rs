@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::*;
 use crate::kinds::{Chain, Failing, Quick, Redirect, Simulate, SimulatedEnd};
-use crate::operation::{Kind, Submitted, read_form};
+use crate::operation::{Kind, State, Submitted, read_form};
 
 fn fast() -> Simulate {
     Simulate { steps: 20, delay_ms: 0, log_every: 1, ..Simulate::default() }
@@ -13,69 +13,61 @@ fn fast() -> Simulate {
 
 #[test]
 fn the_log_has_a_line_every_so_many_steps_and_no_other() {
-    let (_, heard) = run(Simulate { steps: 10, log_every: 3, message: "Hi".to_owned(), ..fast() });
-    assert_eq!(heard.log(), ["Hi #3", "Hi #6", "Hi #9"]);
-    assert_eq!(heard.statuses(), ["Hi"]);
-    assert_eq!(heard.updates.lock().last(), Some(&Update::Done(10)));
-    let (_, heard) = run(Simulate { log_every: 0, stages: 3, ..fast() });
-    assert!(heard.log().is_empty());
+    let seen = run(Simulate { steps: 10, log_every: 3, message: "Hi".to_owned(), ..fast() });
+    assert_eq!(seen.log(), ["Hi #3", "Hi #6", "Hi #9"]);
+    assert_eq!(seen.statuses(), ["Hi"]);
+    assert_eq!(seen.updates().last(), Some(&Update::Done(10)));
+    let seen = run(Simulate { log_every: 0, stages: 3, ..fast() });
+    assert!(seen.log().is_empty());
 }
 
 #[test]
 fn success_shows_message_and_steps_and_leads_on() {
-    let (outcome, _) = run(Simulate { steps: 2, redirect: "/operations".to_owned(), ..fast() });
-    let outcome = outcome.expect("success");
-    assert_eq!(outcome.result, Some(json!({"message": "Working", "steps": 2})));
-    assert_eq!(outcome.redirect.as_deref(), Some("/operations"));
-    let (outcome, _) = run(Simulate { steps: 0, ..fast() });
-    let outcome = outcome.expect("success");
-    assert!(outcome.redirect.is_none() && outcome.invalid.is_none());
+    let seen = run(Simulate { steps: 2, redirect: "/operations".to_owned(), ..fast() });
+    assert_eq!(seen.result(), Some(&json!({"message": "Working", "steps": 2})));
+    assert_eq!(seen.redirect(), Some("/operations"));
+    let seen = run(Simulate { steps: 0, ..fast() });
+    assert_eq!((seen.state(), seen.redirect()), (State::Succeeded, None));
 }
 
 #[test]
 fn it_ends_as_it_is_told() {
-    let ending = |outcome| run(Simulate { outcome, message: "Oh".to_owned(), chain: 2, ..fast() }).0;
-    let error = ending(SimulatedEnd::Error).expect("an outcome");
-    assert_eq!(error.error.expect("an error").as_str(), "Oh");
-    assert!(error.next.is_none());
-    assert_eq!(ending(SimulatedEnd::Fail).expect_err("a failure").to_string(), "Oh");
-    assert!(std::panic::catch_unwind(|| drop(ending(SimulatedEnd::Panic))).is_err());
+    let ending = |outcome| run(Simulate { outcome, message: "Oh".to_owned(), chain: 2, ..fast() });
+    let error = ending(SimulatedEnd::Error);
+    assert_eq!((error.error(), error.detail(), error.ending().next), (Some("Oh"), None, None));
+    assert_eq!(ending(SimulatedEnd::Fail).detail(), Some("Oh"));
+    assert_eq!(ending(SimulatedEnd::Panic).detail(), Some("panicked: Oh"));
 }
 
 #[test]
 fn a_chain_hands_on_all_but_its_length() {
     let first = Simulate { chain: 2, redirect: "/x".to_owned(), stages: 1, ..fast() };
-    let (outcome, _) = run(first.clone());
-    let outcome = outcome.expect("success");
-    assert!(outcome.result.is_none() && outcome.redirect.is_none());
-    let id = crate::OperationId::new();
-    let next = outcome.next.expect("the next").into_new(id, id, "owner".to_owned());
-    let next: Simulate = serde_json::from_value(next.input).expect("a simulation");
-    assert_eq!(next, Simulate { chain: 1, ..first });
+    let seen = run(first.clone());
+    assert!(seen.result().is_none() && seen.redirect().is_none());
+    assert_eq!(seen.next(), Some(Simulate { chain: 1, ..first }));
 }
 
 #[test]
 fn steps_are_spread_over_the_stages() {
-    let (_, heard) = run(Simulate { steps: 10, stages: 4, ..fast() });
-    assert_eq!(heard.entered(), ["Stage 1", "Stage 2", "Stage 3", "Stage 4"]);
-    let totals: Vec<_> = heard
-        .updates
-        .lock()
+    let seen = run(Simulate { steps: 10, stages: 4, ..fast() });
+    assert_eq!(seen.stages(), ["Stage 1", "Stage 2", "Stage 3", "Stage 4"]);
+    let totals: Vec<_> = seen
+        .updates()
         .iter()
         .filter_map(|update| if let Update::Count { total, .. } = update { *total } else { None })
         .collect();
     assert_eq!(totals, [2, 3, 2, 3]);
-    assert_eq!(heard.log().last().map(String::as_str), Some("Working #10"));
-    let (outcome, heard) = run(Simulate { steps: 0, stages: 9, ..fast() });
-    assert!(outcome.is_ok());
-    assert_eq!(heard.entered().len(), 9);
-    assert_eq!(heard.statuses(), ["Working"]);
+    assert_eq!(seen.log().last().map(String::as_str), Some("Working #10"));
+    let seen = run(Simulate { steps: 0, stages: 9, ..fast() });
+    assert_eq!(seen.state(), State::Succeeded);
+    assert_eq!(seen.stages().len(), 9);
+    assert_eq!(seen.statuses(), ["Working"]);
 }
 
 #[test]
 fn a_stamp_is_set_anew_at_each_step() {
-    let (_, heard) = run(Simulate { steps: 3, delay_ms: 2, stamp: true, ..fast() });
-    let stamps: Vec<u128> = heard
+    let seen = run(Simulate { steps: 3, delay_ms: 2, stamp: true, ..fast() });
+    let stamps: Vec<u128> = seen
         .statuses()
         .iter()
         .map(|status| status.strip_prefix("Working ts=").expect("a stamp").parse().expect("a number"))
@@ -88,14 +80,11 @@ fn a_stamp_is_set_anew_at_each_step() {
 #[test]
 fn a_long_delay_ends_at_once_when_cancelled() {
     let begun = Instant::now();
-    let (result, heard) = run_until(
-        Simulate { delay_ms: 60_000, ..fast() },
-        |update| matches!(update, Update::Log { text, .. } if text.as_str() == "Working #1"),
-    );
-    assert_eq!(result.expect_err("cancelled").to_string(), "cancelled");
-    assert!(heard.cancel.was_noticed());
+    let first = |update: &Update| matches!(update, Update::Log { text, .. } if text.as_str() == "Working #1");
+    let seen = Recorder::new().cancel_when(first).run(Simulate { delay_ms: 60_000, ..fast() });
+    assert_eq!(seen.state(), State::Cancelled);
     assert!(begun.elapsed() < Duration::from_secs(5));
-    assert_eq!(heard.log(), ["Working #1"]);
+    assert_eq!(seen.log(), ["Working #1"]);
 }
 
 #[test]
@@ -103,11 +92,9 @@ fn steps_take_their_time_and_cancel_stops_fast_ones() {
     let begun = Instant::now();
     drop(run(Simulate { steps: 20, delay_ms: 5, ..fast() }));
     assert!(begun.elapsed() >= Duration::from_millis(100));
-    let (result, heard) = run_until(Simulate { steps: 1_000_000, log_every: 0, ..fast() }, |update| {
-        *update == Update::Done(500)
-    });
-    assert!(result.is_err());
-    assert!(heard.updates.lock().len() < 600);
+    let seen = Recorder::new().cancel_after(500).run(Simulate { steps: 1_000_000, log_every: 0, ..fast() });
+    assert_eq!(seen.state(), State::Cancelled);
+    assert!(seen.updates().len() < 600);
 }
 
 #[test]
@@ -142,8 +129,8 @@ fn its_form_has_defaults_and_refuses_what_does_not_fit() {
 
 #[test]
 fn the_examples_end_as_their_titles_say() {
-    assert!(run(Quick {}).0.expect("success").result.is_some());
-    assert!(run(Failing {}).0.expect("an outcome").error.is_some());
-    assert!(run(Chain {}).0.expect("success").next.is_some());
-    assert_eq!(run(Redirect {}).0.expect("success").redirect.as_deref(), Some("/operations"));
+    assert!(run(Quick {}).result().is_some());
+    assert!(run(Failing {}).error().is_some());
+    assert!(run(Chain {}).ending().next.is_some());
+    assert_eq!(run(Redirect {}).redirect(), Some("/operations"));
 }

@@ -1,0 +1,7 @@
+//! What `liveops::testing` promises to the tests of applications.
+
+mod testing {
+    mod client;
+    mod clock;
+    mod recorder;
+}

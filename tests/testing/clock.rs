@@ -1,0 +1,128 @@
+//! A clock that a test puts forward, in a whole `LiveOps`.
+
+use std::time::Duration;
+
+use liveops::live::OpenError;
+use liveops::operation::{OperationId, Outcome, State};
+use liveops::store::Sqlite;
+use liveops::stream::Cursor;
+use liveops::testing::ManualClock;
+use liveops::{Clock as _, LiveOps, Operation, Progress, SecretKey, Viewer};
+use serde::{Deserialize, Serialize};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Longest wait for anything.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Stays until it is cancelled, or is over at once.
+#[derive(Serialize, Deserialize)]
+struct Stay(bool);
+
+impl Operation for Stay {
+    const KIND: &'static str = "stay";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        if self.0 {
+            return Err(p.cancelled().await.into());
+        }
+        Ok(Outcome::default())
+    }
+}
+
+struct Home {
+    live: LiveOps,
+    clock: ManualClock,
+    ada: Viewer,
+    _folder: tempfile::TempDir,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = ManualClock::new("2020-02-28T23:00:00Z".parse().expect("a time"));
+        let live = LiveOps::builder()
+            .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
+            .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+            .uploads(folder.path().join("uploads"))
+            .operation::<Stay>()
+            .retention(30 * DAY)
+            .clock(clock.clone())
+            .start()
+            .await
+            .expect("it starts");
+        let ada = Viewer {
+            id: "ada".into(),
+            name: "ada".into(),
+            groups: Vec::new(),
+            superuser: false,
+            session: "s".into(),
+        };
+        Self { live, clock, ada, _folder: folder }
+    }
+
+    async fn start(&self, stays: bool) -> OperationId {
+        self.live.start(&self.ada, Stay(stays)).await.expect("started")
+    }
+
+    /// Waits until the operation is in that state, or without one is gone.
+    async fn until(&self, id: OperationId, state: Option<State>) {
+        let reached = async {
+            while self
+                .live
+                .view(&self.ada, id)
+                .await
+                .expect("the store")
+                .map(|snapshot| snapshot.projection.state())
+                != state
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LONG, reached).await.expect("in time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_until_it_expires() {
+    let home = Home::new().await;
+    let token = home.live.subscription_token("ada", home.start(true).await);
+    let open = async || home.live.open(&home.ada, token.as_str(), None, Cursor::START).await;
+    assert!(open().await.is_ok());
+    home.clock.advance(5 * MINUTE - Duration::from_secs(1));
+    assert!(open().await.is_ok());
+    home.clock.advance(Duration::from_secs(1));
+    assert!(matches!(open().await, Err(OpenError::Refused)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_old_is_removed_once_its_day_has_come() {
+    let home = Home::new().await;
+    let old = home.start(false).await;
+    home.until(old, Some(State::Succeeded)).await;
+    home.clock.advance(20 * DAY);
+    let young = home.start(false).await;
+    home.until(young, Some(State::Succeeded)).await;
+    home.clock.advance(11 * DAY);
+    home.until(old, None).await;
+    home.until(young, Some(State::Succeeded)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_of_records_and_pages_are_those_of_the_clock() {
+    let home = Home::new().await;
+    let id = home.start(true).await;
+    home.until(id, Some(State::Running)).await;
+    let begin = home.clock.now();
+    home.clock.advance(2 * MINUTE);
+    assert!(home.live.cancel(&home.ada, id).await.expect("the store"));
+    home.until(id, Some(State::Cancelled)).await;
+    let snapshot = home.live.view(&home.ada, id).await.expect("the store").expect("it is there");
+    let record = snapshot.record;
+    assert_eq!((record.created, record.started), (begin, Some(begin)));
+    assert_eq!(record.finished, Some(begin + 2 * MINUTE));
+    assert_eq!(snapshot.projection.elapsed_seconds(), Some(120.0));
+    let page = home.live.page(&home.ada, id).await.expect("the store").expect("it is there");
+    let html = page.operation().expect("a container");
+    assert!(html.contains("2020-02-28T23:00:00Z"), "{html}");
+}
