@@ -59,7 +59,8 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// foreground ([`LiveOps::run`](crate::LiveOps::run)) is not held by it, but counts.
     const AT_ONCE: Option<u32> = None;
     /// Whether its operations are in their owners' lists. One that is not has its page all the same, and is in nobody's
-    /// way: what runs every minute, say. It is so for what was started before, too.
+    /// way: what runs every minute, say. It holds for what was started before, too, in every process that has the kind;
+    /// one that does not have it knows nothing of this.
     const LISTED: bool = true;
 
     /// The fields of the kind's form; the submitted values become the input. They are looked at when the
