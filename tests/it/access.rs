@@ -158,7 +158,7 @@ async fn without_a_session_there_is_nothing() {
     }
     let by_shim = Ask::post(&format!("/operations/{hers}/cancel")).header("x-liveops", "1");
     assert_eq!(nobody.send(by_shim).await.status, 401);
-    assert_eq!(alice.page(&hers).await.state, "running");
+    alice.reaches(&hers, "running").await;
 }
 
 fn assert_to_login(answer: &Answer, path: &str) {

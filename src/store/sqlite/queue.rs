@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::fault::Fault;
 use crate::store::Wanted;
 
-/// What has a worker is what runs. Both limits are looked at once, not for each that waits.
+/// What has a worker is what runs. Both limits are looked at once, not for each that waits. The plus keeps from the indexes
+/// of owners, which have all operations there ever were.
 const NEXT: &str = "
 SELECT row FROM liveops_operations
 WHERE state = 'waiting'
@@ -16,7 +17,7 @@ AND kind IN (
         SELECT count(*) FROM liveops_operations AS run
         WHERE run.worker IS NOT NULL AND run.kind = value ->> 'name'))
 AND (?2 IS NULL OR owner NOT IN (
-    SELECT owner FROM liveops_operations WHERE worker IS NOT NULL GROUP BY owner HAVING count(*) >= ?2))
+    SELECT owner FROM liveops_operations WHERE worker IS NOT NULL GROUP BY +owner HAVING count(*) >= ?2))
 ORDER BY queued, row LIMIT 1";
 
 /// The row of the oldest waiting operation that may run now.
@@ -29,4 +30,26 @@ pub(super) fn next(connection: &Connection, wanted: &Wanted) -> Result<Option<i6
     let kinds = serde_json::Value::from(kinds).to_string();
     let mut statement = connection.prepare_cached(NEXT)?;
     Ok(statement.query_row(params![kinds, wanted.per_user], |row| row.get(0)).optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migrations::migrate;
+
+    #[test]
+    fn only_what_runs_and_waits_is_looked_at() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection).expect("the tables");
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {NEXT}")).expect("SQL");
+        let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+        let steps: Vec<_> = steps.collect::<Result<_, _>>().expect("a plan");
+        let looks = steps.iter().filter(|step| step.contains("liveops_operations") || step.contains(" run "));
+        let indexes: Vec<_> = looks.map(|step| step.split("INDEX ").nth(1).unwrap_or(step)).collect();
+        assert_eq!(indexes.len(), 3, "{steps:?}");
+        for index in indexes {
+            let is_small = ["liveops_operations_waiting", "liveops_operations_worker"];
+            assert!(is_small.iter().any(|name| index.starts_with(name)), "{steps:?}");
+        }
+    }
 }
