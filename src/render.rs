@@ -227,6 +227,7 @@ impl Renderer {
             percent => row.percent,
             summary => row.summary.as_deref(),
             figures => figures,
+            next_url => row.next.map(|next| self.addresses.operation(next)),
             created => row.created.strftime(SECONDS).to_string(),
             took_seconds => row.took_seconds,
         }

@@ -144,6 +144,7 @@ fn rows() {
         percent: None,
         summary: None,
         figures: Vec::new(),
+        next: None,
         created: "2026-11-25T14:02:00.123456Z".parse().expect("a time"),
         took_seconds: None,
     };
@@ -158,6 +159,7 @@ fn rows() {
             took_seconds: Some(82.5),
             ..row(State::Succeeded)
         },
+        Row { next: "00000000-0000-4000-8000-000000000000".parse().ok(), ..row(State::Succeeded) },
         Row { summary: Some("No such table".into()), took_seconds: Some(0.2), ..row(State::Failed) },
     ];
     let rows: Vec<_> = rows.iter().map(|row| renderer.row(row)).collect();

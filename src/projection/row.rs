@@ -31,6 +31,8 @@ pub struct Row {
     pub summary: Option<String>,
     /// The first figures of its result.
     pub figures: Vec<(String, Number)>,
+    /// The operation that it handed over to.
+    pub next: Option<OperationId>,
     /// When it was started by its user.
     pub created: Timestamp,
     /// Seconds that the latest attempt took, once it is over.
@@ -55,12 +57,14 @@ impl Row {
             percent: None,
             summary: None,
             figures: Vec::new(),
+            next: None,
             created: record.created,
             took_seconds: None,
         };
         if let Some(ending) = &record.ending {
             row.summary = ending.message.as_ref().map(|message| summary(message.as_str()));
             row.figures = figures(ending.result.as_ref());
+            row.next = ending.next;
         }
         if record.state.is_final() {
             let times = record.started.zip(record.finished);
@@ -92,6 +96,7 @@ impl Row {
         };
         self.summary = said.map(|text| summary(text.as_str())).filter(|text| !text.is_empty());
         self.figures = figures(ending.and_then(|ending| ending.result.as_ref()));
+        self.next = ending.and_then(|ending| ending.next);
         self.percent = projection.overall_percent().filter(|_| !self.state.is_final()).map(whole);
     }
 }

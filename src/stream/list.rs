@@ -235,6 +235,7 @@ mod tests {
             percent: None,
             summary: None,
             figures: Vec::new(),
+            next: None,
             created: Timestamp::UNIX_EPOCH,
             took_seconds: None,
         };

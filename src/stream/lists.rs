@@ -221,6 +221,7 @@ mod tests {
             percent: None,
             summary: None,
             figures: Vec::new(),
+            next: None,
             created,
             took_seconds: None,
         };
