@@ -202,6 +202,7 @@ impl Progress {
     ///
     /// # Errors
     /// None; the type is what `run` returns.
+    #[must_use = "an ending ends nothing until `run` returns it"]
     pub fn result(&self, context: impl Serialize) -> Result {
         Outcome::result(context).into()
     }
@@ -210,6 +211,7 @@ impl Progress {
     ///
     /// # Errors
     /// None; the type is what `run` returns.
+    #[must_use = "an ending ends nothing until `run` returns it"]
     pub fn error(&self, message: impl AsRef<str>) -> Result {
         Outcome::error(message).into()
     }
@@ -218,6 +220,7 @@ impl Progress {
     ///
     /// # Errors
     /// None; the type is what `run` returns.
+    #[must_use = "an ending ends nothing until `run` returns it"]
     pub fn chain_to<O: Operation>(&self, operation: &O) -> Result {
         Outcome::chain(operation).into()
     }
@@ -226,6 +229,7 @@ impl Progress {
     ///
     /// # Errors
     /// None; the type is what `run` returns.
+    #[must_use = "an ending ends nothing until `run` returns it"]
     pub fn redirect(&self, path: impl Into<String>) -> Result {
         Outcome::default().redirect(path).into()
     }
