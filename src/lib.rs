@@ -13,6 +13,8 @@
 //! 6. [`render`], [`runner`], [`store`]: HTML, execution, durability.
 //! 7. [`live`]: [`LiveOps`] wires everything; [`web`] is its axum router.
 //!
+//! `docs/embedding.md` beside the source shows step by step how an application gets all this, and `examples/embed` is one.
+//!
 //! ```no_run
 //! use liveops::{LiveOps, Operation, Progress, Viewer};
 //! use serde::{Deserialize, Serialize};
@@ -67,3 +69,8 @@ struct Forms;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 struct Guide;
+
+/// And of the page about embedding.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;

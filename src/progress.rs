@@ -222,6 +222,7 @@ impl Progress {
     ///
     /// # Errors
     /// None; the type is what `run` returns.
+    #[must_use = "an ending ends nothing until `run` returns it"]
     pub fn result(&self, context: impl Serialize) -> Result {
         Outcome::result(context).into()
     }
@@ -230,6 +231,7 @@ impl Progress {
     ///
     /// # Errors
     /// None; the type is what `run` returns.
+    #[must_use = "an ending ends nothing until `run` returns it"]
     pub fn error(&self, message: impl AsRef<str>) -> Result {
         Outcome::error(message).into()
     }
@@ -238,6 +240,7 @@ impl Progress {
     ///
     /// # Errors
     /// None; the type is what `run` returns.
+    #[must_use = "an ending ends nothing until `run` returns it"]
     pub fn chain_to<O: Operation>(&self, operation: &O) -> Result {
         Outcome::chain(operation).into()
     }
@@ -246,6 +249,7 @@ impl Progress {
     ///
     /// # Errors
     /// None; the type is what `run` returns.
+    #[must_use = "an ending ends nothing until `run` returns it"]
     pub fn redirect(&self, path: impl Into<String>) -> Result {
         Outcome::default().redirect(path).into()
     }

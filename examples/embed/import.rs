@@ -23,6 +23,10 @@ impl Operation for Import {
     const KIND: &'static str = "import";
     const TITLE: &'static str = "Import of customers";
 
+    fn label(&self) -> String {
+        format!("{} lines", self.customers.len())
+    }
+
     async fn run(self, p: Progress) -> liveops::Result {
         let count = self.customers.len();
         for customer in p.track(self.customers).unit("customers") {

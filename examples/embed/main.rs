@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Form, FromRequestParts, OptionalFromRequestParts, State};
@@ -17,10 +18,12 @@ use axum::http::{HeaderValue, StatusCode, header, request::Parts};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use liveops::{LiveOps, web};
+use liveops::LiveOps;
+use liveops::web::{self, WebOptions};
 use minijinja::{Environment, context};
 use parking_lot::Mutex;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 use tower_cookies::{Cookie, CookieManagerLayer, Cookies, cookie::SameSite};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -55,25 +58,27 @@ struct Shop {
     live: LiveOps,
 }
 
-pub(crate) async fn app(database: &Path) -> Result<Router, Failure> {
+pub(crate) async fn app(database: &Path, stop: CancellationToken) -> Result<(Router, LiveOps), Failure> {
     let live = import::live(database).await?;
     let mut templates = Environment::new();
     templates.add_template("home.html", include_str!("home.html"))?;
     templates.add_template("import.html", include_str!("import.html"))?;
     live.add_to(&mut templates); // live_head(op) and live_operation(op)
     let sessions = Sessions::default();
-    let operations = web::router(live.clone(), sessions.clone(), &web::WebOptions::default());
-    Ok(Router::new()
+    let options = WebOptions { shutdown: stop, ..WebOptions::default() };
+    let operations = web::router(live.clone(), sessions.clone(), &options);
+    let app = Router::new()
         .route("/", get(home))
         .route("/shop.css", get(async || ([(header::CONTENT_TYPE, "text/css")], include_str!("shop.css"))))
         .route("/sign-in", post(sign_in))
         .route("/sign-out", post(sign_out))
         .route("/imports", post(import::start))
         .route("/imports/{id}", get(import::show))
-        .with_state(Shop { sessions, templates: Arc::new(templates), live })
+        .with_state(Shop { sessions, templates: Arc::new(templates), live: live.clone() })
         .nest("/live", operations) // the stream, the script, and pages of its own
         .layer(CookieManagerLayer::new())
-        .layer(map_response(protect)))
+        .layer(map_response(protect));
+    Ok((app, live))
 }
 
 async fn home(State(shop): State<Shop>, session: Option<Session>) -> Response {
@@ -166,8 +171,15 @@ async fn protect(mut response: Response) -> Response {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let app = app(Path::new("embed.db")).await?;
+    let stop = CancellationToken::new();
+    let (app, live) = app(Path::new("embed.db"), stop.clone()).await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    Ok(axum::serve(listener, app).await?)
+    let stopping = async move {
+        let _ = tokio::signal::ctrl_c().await;
+        stop.cancel(); // ends the live streams, for whose connections the server would wait
+    };
+    axum::serve(listener, app).with_graceful_shutdown(stopping).await?;
+    live.shutdown(Duration::from_secs(5)).await; // what still runs then is recorded as interrupted
+    Ok(())
 }

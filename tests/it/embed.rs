@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Ask, Client, attribute, hidden_inputs, soon};
+use crate::harness::{Answer, Ask, Client, attribute, hidden_inputs, soon};
 
 #[expect(dead_code, reason = "its `main` listens at a port of its own choice")]
 #[path = "../../examples/embed/main.rs"]
@@ -14,6 +15,8 @@ mod example;
 pub(crate) struct Shop {
     /// Where it is.
     pub(crate) address: SocketAddr,
+    /// Shuts it down.
+    stop: CancellationToken,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     _folder: TempDir,
 }
@@ -22,11 +25,15 @@ impl Shop {
     /// Opens it.
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let app = example::app(&folder.path().join("shop.db")).await.expect("it starts");
+        let stop = CancellationToken::new();
+        let app = example::app(&folder.path().join("shop.db"), stop.clone()).await;
+        let (app, _) = app.expect("it starts");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let server = tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, server, _folder: folder }
+        let stopping = stop.clone().cancelled_owned();
+        let server =
+            tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopping).await });
+        Self { address, stop, server, _folder: folder }
     }
 }
 
@@ -36,35 +43,53 @@ impl Drop for Shop {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_import_is_live_in_the_applications_own_page_until_its_sign_out() {
-    let shop = Shop::open().await;
+/// Somebody who is signed in, with the token of their forms.
+async fn signed_in(shop: &Shop) -> (Client, String) {
     let client = Client::new(shop.address);
     client.send(Ask::post("/sign-in").form(&[("name", "ada"), ("password", "lovelace")])).await.location();
     let home = client.get("/").await.text();
     let fields = hidden_inputs(&home, "action=\"/imports\"").expect("the form");
-    let csrf = fields[0].1.as_str();
-    let import = async |csrf: &str, count: usize| {
-        let customers = (1..=count).map(|n| format!("Customer {n}\n")).collect::<String>();
-        client.send(Ask::post("/imports").form(&[("csrf", csrf), ("customers", &customers)])).await
-    };
-    let open = async |page: &str| {
-        let [path, token] = ["stream", "token"].map(|name| {
-            attribute(page, "<section", &format!("data-liveop-{name}")).expect("a live container")
-        });
-        assert!(path.starts_with("/live/"), "{path}");
-        client.open(Ask::get(&format!("{path}?token={token}"))).await
-    };
-    assert_eq!(import("wrong", 1).await.status, 403);
-    let page = client.get(import(csrf, 50).await.location()).await;
+    (client, fields[0].1.clone())
+}
+
+async fn import(client: &Client, csrf: &str, count: usize) -> Answer {
+    let customers = (1..=count).map(|n| format!("Customer {n}\n")).collect::<String>();
+    client.send(Ask::post("/imports").form(&[("csrf", csrf), ("customers", &customers)])).await
+}
+
+/// Opens the stream of a page.
+async fn follow(client: &Client, page: &str) -> reqwest::Response {
+    let [path, token] = ["stream", "token"]
+        .map(|name| attribute(page, "<section", &format!("data-liveop-{name}")).expect("a live container"));
+    assert!(path.starts_with("/live/"), "{path}");
+    client.open(Ask::get(&format!("{path}?token={token}"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_is_live_in_the_applications_own_page_until_its_sign_out() {
+    let shop = Shop::open().await;
+    let (client, csrf) = signed_in(&shop).await;
+    assert_eq!(import(&client, "wrong", 1).await.status, 403);
+    let page = client.get(import(&client, &csrf, 50).await.location()).await;
     assert!(page.header("content-security-policy").contains("trusted-types liveops"));
-    let stream = open(&page.text()).await.text().await.expect("its end");
+    let stream = follow(&client, &page.text()).await.text().await.expect("its end");
     assert!(stream.contains("\"state\":\"succeeded\"") && stream.contains("Customer 50"), "{stream}");
     // It goes on for longer than the test waits.
-    let page = client.get(import(csrf, 5000).await.location()).await.text();
-    let stream = open(&page).await;
+    let page = client.get(import(&client, &csrf, 5000).await.location()).await.text();
+    let stream = follow(&client, &page).await;
     assert_eq!(stream.status(), 200);
-    client.send(Ask::post("/sign-out").form(&[("csrf", csrf)])).await.location();
+    client.send(Ask::post("/sign-out").form(&[("csrf", &csrf)])).await.location();
     soon("the stream's end", stream.text()).await.expect("the stream ended");
-    assert_eq!(open(&page).await.status(), 401);
+    assert_eq!(follow(&client, &page).await.status(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_what_is_watched() {
+    let mut shop = Shop::open().await;
+    let (client, csrf) = signed_in(&shop).await;
+    let page = client.get(import(&client, &csrf, 5000).await.location()).await.text();
+    let stream = follow(&client, &page).await;
+    shop.stop.cancel();
+    soon("the stream's end", stream.text()).await.expect("the stream ended");
+    soon("the server's end", &mut shop.server).await.expect("no panic").expect("it served");
 }

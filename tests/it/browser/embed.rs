@@ -85,3 +85,25 @@ async fn without_scripts_the_applications_page_refreshes_itself() {
     browser.press("Cancel").await;
     browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_is_dark_where_the_page_around_it_is() {
+    let shop = Shop::open().await;
+    let browser = signed_in(&shop).await;
+    import(&browser, 1).await;
+    let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
+    browser.cdp("Emulation.setEmulatedMedia", &dark).await;
+    let is_bright = async |of_page: &str| {
+        browser.run(&format!("document.documentElement.style.colorScheme = '{of_page}'")).await;
+        browser
+            .run("return getComputedStyle(document.querySelector('h1')).color.match(/\\d+/)[0] > 128")
+            .await
+    };
+    assert_eq!(
+        is_bright("light").await,
+        false,
+        "dark letters on a light page, whatever the reader likes elsewhere"
+    );
+    assert_eq!(is_bright("light dark").await, true, "the page leaves it to the reader");
+    browser.assert_clean().await;
+}
