@@ -13,6 +13,8 @@
 //! 6. [`render`], [`runner`], [`store`]: HTML, execution, durability.
 //! 7. [`live`]: [`LiveOps`] wires everything; [`web`] is its axum router.
 //!
+//! [`testing`] is for the tests of an application's operations.
+//!
 //! ```no_run
 //! use liveops::{LiveOps, Operation, Progress, Viewer};
 //! use serde::{Deserialize, Serialize};
@@ -62,3 +64,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/forms.md")]
 struct Forms;
+
+/// And of the page about tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+struct Testing;

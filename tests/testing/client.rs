@@ -202,6 +202,8 @@ async fn an_applications_own_sessions_say_who_looks() {
     client.until("status", |text| text.contains("Begun")).await;
     assert!(home.live.cancel(&ada(), id).await.expect("the store"));
     client.state(State::Cancelled).await;
+    // With all that came in the same flush.
+    assert!(client.page().text("status").contains("Cancelled"), "{client:?}");
     assert_eq!(client.end().await.state, State::Cancelled);
     let stranger = tokio::spawn(async move {
         StreamClient::visit(&app, &format!("/live/operations/{id}"), &[("cookie", "session=eve")]).await;
