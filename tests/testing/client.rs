@@ -122,9 +122,9 @@ async fn the_page_follows_the_operation_to_its_end() {
     client.until("status", |text| text.contains("Begun <here>")).await;
     client.until("chart", |text| text == "first").await;
     assert_eq!((client.page().state(), client.page().log()), (Some(State::Running), vec!["one".to_owned()]));
-    assert!(client.cursor().is_some());
     home.let_pass("go");
     client.until("status", |text| text.contains("Almost")).await;
+    assert!(client.cursor().is_some());
     assert_eq!(client.page().text("chart"), "firstsecond");
     // The tail of the log, as the script trims it.
     assert_eq!(client.page().line_numbers(), (102..=301).collect::<Vec<_>>());

@@ -113,6 +113,9 @@ async fn what_is_old_is_removed_once_its_day_has_come() {
     home.clock.advance(11 * DAY);
     home.until(old, None).await;
     home.until(young, Some(State::Succeeded)).await;
+    // The housekeeping has been there, and comes again.
+    home.clock.advance(20 * DAY);
+    home.until(young, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
