@@ -13,7 +13,8 @@
 //! 6. [`render`], [`runner`], [`store`]: HTML, execution, durability.
 //! 7. [`live`]: [`LiveOps`] wires everything; [`web`] is its axum router.
 //!
-//! `docs/embedding.md` beside the source shows step by step how an application gets all this, and `examples/embed` is one.
+//! [`testing`] is for the tests of an application's operations. `docs/embedding.md` beside the source shows step by step how an
+//! application gets all this, and `examples/embed` is one.
 //!
 //! ```no_run
 //! use liveops::{LiveOps, Operation, Progress, Viewer};
@@ -74,3 +75,8 @@ struct Guide;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 struct Embedding;
+
+/// And of the page about tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+struct Testing;

@@ -4,7 +4,7 @@
 //! * [`ManualClock`] is put forward by a test: tokens expire, and old operations are removed.
 //! * [`StreamClient`] opens a page and its stream in the test's own process, and has the [`Page`] that a browser would have.
 //!
-//! It brings no dependency, and what a program does not call is not in it.
+//! It brings no dependency, and what a program does not call is not in it. `docs/testing.md` is its manual.
 
 mod client;
 mod clock;

@@ -23,7 +23,7 @@ const CORE: [&str; 15] = [
 ];
 
 /// What the core does not know: HTTP, SQL, templates, files and what time it is.
-const OUTSIDE: [&str; 10] = [
+const OUTSIDE: [&str; 11] = [
     "axum",
     "hyper",
     "rusqlite",
@@ -34,6 +34,7 @@ const OUTSIDE: [&str; 10] = [
     "Instant::now(",
     "crate::web",
     "crate::store",
+    "crate::testing",
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {
@@ -81,13 +82,13 @@ fn the_engine_knows_no_http() {
             "render.rs",
             "render",
         ],
-        &["axum", "hyper", "crate::web", "crate::kinds"],
+        &["axum", "hyper", "crate::web", "crate::kinds", "crate::testing"],
     );
 }
 
 #[test]
 fn the_web_knows_the_store_by_its_traits() {
-    assert_knows_none(&["web.rs", "web"], &["rusqlite", "Sqlite", "crate::kinds"]);
+    assert_knows_none(&["web.rs", "web"], &["rusqlite", "Sqlite", "crate::kinds", "crate::testing"]);
 }
 
 #[test]

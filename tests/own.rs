@@ -12,6 +12,7 @@ use liveops::live::RestartAnswer;
 use liveops::operation::OperationId;
 use liveops::progress::{Cancel, Content, ContentError, Html, REGION_LIMIT, Sink, Update};
 use liveops::store::{Accounts as _, Digest, Sqlite, User};
+use liveops::testing::StreamClient;
 use liveops::web::{self, WebOptions};
 use liveops::{LiveOps, Operation, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
@@ -99,18 +100,7 @@ impl Home {
     }
 
     async fn finished(&self, id: OperationId) {
-        while !self
-            .live
-            .view(&self.viewer, id)
-            .await
-            .expect("the store")
-            .expect("it is there")
-            .record
-            .state
-            .is_final()
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        StreamClient::open(&self.live, &self.viewer, id).await.end().await;
     }
 
     async fn get(&self, path: &str) -> (header::HeaderMap, String) {

@@ -8,7 +8,8 @@ use liveops::progress::{Content, ElementId, Html, Level, StageSpec, Text, Update
 use liveops::projection::{Projection, Row};
 use liveops::render::{Addresses, Renderer};
 use liveops::stream::{Cursor, FrameRenderer as _, RowRenderer as _, Subject};
-use serde_json::{Value, json};
+use liveops::testing::EventReader;
+use serde_json::json;
 
 const HOSTILE: &str = "<script>alert('&')</script>\u{1b}[31m \"{{ 7 * 7 }}\"\r\n\u{202e}";
 
@@ -25,16 +26,12 @@ fn first_frame(state: State, updates: Vec<Update>) -> String {
     projection.flush();
     let delta = projection.since(Cursor::START).expect("everything is new");
     let frame = Renderer::new(Addresses::default()).frame(&subject, &projection, &delta);
-    let text = String::from_utf8(frame.bytes.to_vec()).expect("UTF-8");
-    text.split("\n\n")
-        .filter(|block| !block.is_empty())
-        .map(|block| {
-            let data: Value =
-                serde_json::from_str(block.split("data: ").nth(1).expect("data")).expect("JSON");
-            match data["html"].as_str() {
-                Some(html) => format!("## {} {}\n{html}\n", data["swap"].as_str().unwrap_or(""), data["id"]),
-                None => format!("## {data}\n"),
-            }
+    let mut reader = EventReader::default();
+    reader.receive(&frame.bytes);
+    std::iter::from_fn(|| reader.next_event())
+        .map(|event| match event.name.as_str() {
+            "fragment" => format!("## {} {}\n{}\n", event.text("swap"), event.data["id"], event.html()),
+            _ => format!("## {}\n", event.data),
         })
         .collect()
 }

@@ -3,5 +3,6 @@
 mod testing {
     mod client;
     mod clock;
+    mod page;
     mod recorder;
 }

@@ -131,7 +131,7 @@ pub enum Update {
     Ended(Ending),
 }
 
-/// Who hears updates: the hub, the terminal, a test's recorder.
+/// Who hears updates: the hub, the terminal, or in tests the [`Recorder`](crate::testing::Recorder).
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};

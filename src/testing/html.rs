@@ -11,6 +11,8 @@ const RAW: [&str; 4] = ["script", "style", "textarea", "title"];
 pub struct Element {
     /// The start tag as it was written; empty for a whole document.
     start: String,
+    /// Its id, which is looked for all the time.
+    id: Option<String>,
     children: Vec<Node>,
     /// The end tag, where there is one.
     end: String,
@@ -58,11 +60,12 @@ impl Element {
                 }
                 continue;
             }
-            let Some(tag) = piece.strip_prefix('<') else {
+            let Some(tag) = piece.strip_prefix('<').filter(|tag| is_tag(tag)) else {
                 push(&mut open, Node::Text(piece.to_owned()));
                 continue;
             };
             let mut element = Self { start: piece.to_owned(), ..Self::default() };
+            element.id = element.attribute("id");
             let name = name_of(tag);
             if RAW.contains(&name) {
                 let (text, after) = rest.split_at(rest.find(&format!("</{name}")).unwrap_or(rest.len()));
@@ -92,18 +95,23 @@ impl Element {
 
     /// The value of one of its attributes.
     pub fn attribute(&self, name: &str) -> Option<String> {
-        let value = &self.start[self.start.find(&format!(" {name}=\""))? + name.len() + 3..];
+        let value = self.behind(name)?.strip_prefix("=\"")?;
         Some(unescape(&value[..value.find('"')?]))
+    }
+
+    /// Whether it has an attribute, of whatever value.
+    pub fn has_attribute(&self, name: &str) -> bool {
+        self.behind(name).is_some()
     }
 
     /// The element of that id in it.
     pub fn find(&self, id: &str) -> Option<&Self> {
-        self.first(&|element| element.attribute("id").is_some_and(|of| of == id))
+        self.first(&|element| element.id.as_deref() == Some(id))
     }
 
     /// The first element in it that has the attribute.
     pub(super) fn with(&self, attribute: &str) -> Option<&Self> {
-        self.first(&|element| element.attribute(attribute).is_some())
+        self.first(&|element| element.has_attribute(attribute))
     }
 
     /// The elements that are its children.
@@ -117,7 +125,7 @@ impl Element {
     pub(super) fn find_mut(&mut self, id: &str) -> Option<&mut Self> {
         for child in &mut self.children {
             let Node::Element(element) = child else { continue };
-            if element.attribute("id").is_some_and(|of| of == id) {
+            if element.id.as_deref() == Some(id) {
                 return Some(element);
             }
             if let Some(found) = element.find_mut(id) {
@@ -129,7 +137,7 @@ impl Element {
 
     /// Puts content in the place of the element of that id; false where there is none.
     pub(super) fn replace(&mut self, id: &str, content: &mut Vec<Node>) -> bool {
-        let is_it = |child: &Node| matches!(child, Node::Element(element) if element.attribute("id").is_some_and(|of| of == id));
+        let is_it = |child: &Node| child.id() == Some(id);
         if let Some(at) = self.children.iter().position(is_it) {
             self.children.splice(at..=at, content.drain(..));
             return true;
@@ -157,6 +165,18 @@ impl Element {
 
     fn first(&self, wanted: &dyn Fn(&Self) -> bool) -> Option<&Self> {
         self.children().find_map(|child| if wanted(child) { Some(child) } else { child.first(wanted) })
+    }
+
+    /// The start tag behind the name of an attribute.
+    fn behind(&self, name: &str) -> Option<&str> {
+        let is_comment = self.start.starts_with("<!");
+        let mut found = self.start.match_indices(name).filter(|_| !is_comment);
+        found.find_map(|(at, _)| {
+            let (before, after) = (&self.start[..at], &self.start[at + name.len()..]);
+            let is_whole = before.ends_with(|c: char| c.is_ascii_whitespace())
+                && after.starts_with(|c: char| c.is_ascii_whitespace() || matches!(c, '=' | '>' | '/'));
+            is_whole.then_some(after)
+        })
     }
 
     fn name(&self) -> &str {
@@ -189,9 +209,9 @@ impl Element {
 
 impl Node {
     /// An element's id.
-    pub(super) fn id(&self) -> Option<String> {
+    pub(super) fn id(&self) -> Option<&str> {
         match self {
-            Self::Element(element) => element.attribute("id"),
+            Self::Element(element) => element.id.as_deref(),
             Self::Text(_) => None,
         }
     }
@@ -202,19 +222,27 @@ fn tag_len(html: &str) -> usize {
     if html.starts_with("<!--") {
         return html.find("-->").map_or(html.len(), |end| end + 3);
     }
-    if !html[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!') {
+    if !is_tag(&html[1..]) {
         return html[1..].find('<').map_or(html.len(), |next| next + 1);
     }
     let mut quote = None;
-    for (at, c) in html.char_indices() {
-        match (quote, c) {
-            (None, '>') => return at + 1,
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), _) if open == c => quote = None,
-            _ => {}
+    let end = html.bytes().position(|byte| match (quote, byte) {
+        (None, b'"' | b'\'') => {
+            quote = Some(byte);
+            false
         }
-    }
-    html.len()
+        (Some(open), _) if open == byte => {
+            quote = None;
+            false
+        }
+        (open, byte) => open.is_none() && byte == b'>',
+    });
+    end.map_or(html.len(), |end| end + 1)
+}
+
+/// Whether what stands behind a `<` makes it one.
+fn is_tag(behind: &str) -> bool {
+    behind.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!')
 }
 
 /// The name that a tag begins with, behind its `<` or `</`.

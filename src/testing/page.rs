@@ -171,12 +171,12 @@ impl Page {
                     let before = content.len();
                     content.retain_mut(|node| {
                         let Some(id) = node.id() else { return true };
-                        !target.replace(&id, &mut vec![node.clone()])
+                        !target.replace(id, &mut vec![node.clone()])
                     });
                     if id.ends_with("-log-lines") {
                         self.repeated_lines += before - content.len();
                     }
-                    let is_closed = target.attribute("data-liveop-known-only").is_some();
+                    let is_closed = target.has_attribute("data-liveop-known-only");
                     let at = if swap == "append" { target.nodes().len() } else { 0 };
                     if !is_closed {
                         target.nodes().splice(at..at, content);

@@ -97,7 +97,7 @@ async fn a_stream_starts_with_the_newest_rows_oldest_first_also_on_a_resume() {
         let got: Vec<_> = first.iter().map(operation).collect();
         assert_eq!(got, ids[3..], "50 rows, the oldest of them first");
         assert_eq!(first.iter().filter(|event| event.id.is_some()).count(), 1);
-        assert_eq!(events.retries.len(), 1);
+        assert_eq!(events.retries().len(), 1);
         cursor = first.last().and_then(|event| event.id.clone());
     }
     // The page has the same rows, in the other order.

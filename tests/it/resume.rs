@@ -1,6 +1,6 @@
 //! Resuming: from any cursor, whatever the cursor, to the same page.
 
-use crate::harness::{Ask, Event, Events, Model, Server, text_of};
+use crate::harness::{Ask, Event, Events, Model, Server};
 
 #[tokio::test]
 async fn from_every_cursor_the_rest_completes_the_page() {
@@ -152,7 +152,7 @@ async fn who_is_further_behind_than_the_tail_gets_the_tail_anew() {
     assert_eq!(lines[0].text("swap"), "outer");
     late.iter().for_each(|event| seen.apply(event));
     assert_eq!(seen, model);
-    let more = text_of(model.region("log-more"));
+    let more = model.text("log-more");
     assert!(more.contains("60") && more.contains("50"), "60 lines, 50 of them not shown: {more}");
     assert!(model.region("log-more").contains(&format!("href=\"/operations/{id}/log\"")));
     let log = client.get(&format!("/operations/{id}/log")).await.text();

@@ -48,7 +48,7 @@ async fn a_csv_goes_from_form_to_result() {
     let stages = |event: &Event| event.element().ends_with("-stages") && event.html().contains("<li");
     assert!(events.iter().any(stages), "it works in stages");
     let model = Model::of(&events);
-    let result = text_of(model.region("result"));
+    let result = model.text("result");
     for word in ["rows imported", "rows rejected", "columns", "seconds", "20,001", "3"] {
         assert!(result.contains(word), "{word} in {result}");
     }
@@ -84,7 +84,7 @@ async fn a_long_import_stays_live_at_the_rate_and_says_all() {
     let seconds = (flushes[flushes.len() - 1].at - flushes[0].at).as_secs_f64();
     assert!(flushes.len() as f64 <= seconds * 10.0 + 4.0, "{} flushes in {seconds} s", flushes.len());
     assert!(flushes.len() >= 3, "it was live: {} flushes in {seconds} s", flushes.len());
-    assert!(text_of(Model::of(&events).region("result")).contains("100,000"));
+    assert!(Model::of(&events).text("result").contains("100,000"));
     assert_eq!(count(&imports(server.folder())[0]), 100_000);
 }
 
@@ -190,7 +190,7 @@ async fn an_unexpected_failure_keeps_its_detail_to_itself() {
         let fields = [("steps", "2"), ("delay_ms", "20"), ("outcome", outcome), ("message", "Zebra-7531")];
         let id = client.simulate(&fields).await;
         let events = client.follow(&id).await.rest().await;
-        let result = Model::of(&events).region("result").to_owned();
+        let result = Model::of(&events).region("result");
         let text = text_of(&result);
         let lower = text.to_lowercase();
         for detail in ["zebra", "panic", ".rs", "simulate", "unwrap", "error:", "thread"] {

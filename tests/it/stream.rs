@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Ask, Client, Event, Model, PATIENCE, Server, attribute, soon, text_of};
+use crate::harness::{Ask, Client, Event, Model, PATIENCE, Server, attribute, soon};
 
 /// One that waits for a minute in its first step.
 const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
@@ -71,7 +71,7 @@ async fn a_new_stream_sends_every_region_whole_and_one_cursor() {
     assert!(fragments.iter().all(|event| event.name == "fragment"), "{first:?}");
     let with_cursor = first.iter().filter(|event| event.id.is_some()).count();
     assert_eq!(with_cursor, 1, "only the last event of a flush carries its id");
-    assert_eq!(events.retries.len(), 1, "retry is sent once: {:?}", events.retries);
+    assert_eq!(events.retries().len(), 1, "retry is sent once: {:?}", events.retries());
 }
 
 #[tokio::test]
@@ -80,12 +80,12 @@ async fn retry_is_sent_once_and_differs_between_streams() {
     let client = server.demo_user().await;
     let id = client.simulate(&[("steps", "30"), ("delay_ms", "20")]).await;
     let token = client.page(&id).await.token.expect("just started");
-    let mut values = Vec::new();
+    let mut values: Vec<u64> = Vec::new();
     for _ in 0..8 {
         let mut events = client.stream(&token, None).await;
         events.rest().await;
-        assert_eq!(events.retries.len(), 1, "{:?}", events.retries);
-        values.extend(events.retries);
+        assert_eq!(events.retries().len(), 1, "{:?}", events.retries());
+        values.extend(events.retries());
     }
     values.sort_unstable();
     values.dedup();
@@ -125,7 +125,7 @@ async fn the_ending_is_one_flush_and_the_end_is_last() {
         "the state comes with the result"
     );
     let model = Model::of(&events);
-    assert!(text_of(model.region("result")).contains("Counting"), "{}", model.region("result"));
+    assert!(model.text("result").contains("Counting"), "{}", model.region("result"));
     model.assert_is(&client.page(&id).await);
 }
 

@@ -122,9 +122,9 @@ async fn the_page_follows_the_operation_to_its_end() {
     client.until("status", |text| text.contains("Begun <here>")).await;
     client.until("chart", |text| text == "first").await;
     assert_eq!((client.page().state(), client.page().log()), (Some(State::Running), vec!["one".to_owned()]));
-    assert!(client.cursor().is_some());
     home.let_pass("go");
     client.until("status", |text| text.contains("Almost")).await;
+    assert!(client.cursor().is_some());
     assert_eq!(client.page().text("chart"), "firstsecond");
     // The tail of the log, as the script trims it.
     assert_eq!(client.page().line_numbers(), (102..=301).collect::<Vec<_>>());
@@ -202,6 +202,8 @@ async fn an_applications_own_sessions_say_who_looks() {
     client.until("status", |text| text.contains("Begun")).await;
     assert!(home.live.cancel(&ada(), id).await.expect("the store"));
     client.state(State::Cancelled).await;
+    // With all that came in the same flush.
+    assert!(client.page().text("status").contains("Cancelled"), "{client:?}");
     assert_eq!(client.end().await.state, State::Cancelled);
     let stranger = tokio::spawn(async move {
         StreamClient::visit(&app, &format!("/live/operations/{id}"), &[("cookie", "session=eve")]).await;

@@ -1,14 +1,19 @@
 //! A clock that a test puts forward, in a whole `LiveOps`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
 use liveops::live::OpenError;
 use liveops::operation::{OperationId, Outcome, State};
-use liveops::store::Sqlite;
+use liveops::store::{Accounts as _, Digest, Sqlite, User};
 use liveops::stream::Cursor;
 use liveops::testing::ManualClock;
+use liveops::web::{self, WebOptions};
 use liveops::{Clock as _, LiveOps, Operation, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
+use tower::ServiceExt as _;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -32,6 +37,7 @@ impl Operation for Stay {
 
 struct Home {
     live: LiveOps,
+    store: Sqlite,
     clock: ManualClock,
     ada: Viewer,
     _folder: tempfile::TempDir,
@@ -41,8 +47,9 @@ impl Home {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = ManualClock::new("2020-02-28T23:00:00Z".parse().expect("a time"));
+        let store = Sqlite::open(folder.path().join("app.db")).expect("a database");
         let live = LiveOps::builder()
-            .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
+            .store(store.clone())
             .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
             .uploads(folder.path().join("uploads"))
             .operation::<Stay>()
@@ -58,7 +65,7 @@ impl Home {
             superuser: false,
             session: "s".into(),
         };
-        Self { live, clock, ada, _folder: folder }
+        Self { live, store, clock, ada, _folder: folder }
     }
 
     async fn start(&self, stays: bool) -> OperationId {
@@ -106,6 +113,9 @@ async fn what_is_old_is_removed_once_its_day_has_come() {
     home.clock.advance(11 * DAY);
     home.until(old, None).await;
     home.until(young, Some(State::Succeeded)).await;
+    // The housekeeping has been there, and comes again.
+    home.clock.advance(20 * DAY);
+    home.until(young, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,4 +135,31 @@ async fn times_of_records_and_pages_are_those_of_the_clock() {
     let page = home.live.page(&home.ada, id).await.expect("the store").expect("it is there");
     let html = page.operation().expect("a container");
     assert!(html.contains("2020-02-28T23:00:00Z"), "{html}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_the_binary_ends_when_its_time_has_come() {
+    let home = Home::new().await;
+    let user = User {
+        id: "ada".into(),
+        name: "ada".into(),
+        groups: Vec::new(),
+        superuser: false,
+        password_hash: None,
+    };
+    home.store.add_user(user.clone(), home.clock.now()).await.expect("added");
+    let expires = home.clock.now() + 2 * DAY;
+    assert!(home.store.open_session(Digest::of("secret"), &user, expires).await.expect("the store"));
+    let site = web::site(home.live.clone(), Arc::new(home.store.clone()), &WebOptions::default());
+    let status = async || {
+        let request = Request::get("/operations").header(header::COOKIE, "liveops_session=secret");
+        site.clone()
+            .oneshot(request.body(Body::empty()).expect("a request"))
+            .await
+            .expect("an answer")
+            .status()
+    };
+    assert_eq!(status().await, StatusCode::OK);
+    home.clock.advance(2 * DAY);
+    assert_eq!(status().await, StatusCode::SEE_OTHER, "sign in again");
 }

@@ -1,49 +1,17 @@
-//! A reader of server-sent events that is stricter than browsers are.
+//! The events of an answer, over TCP.
 
-use std::time::Instant;
+pub(crate) use liveops::testing::Event;
 
-use serde_json::Value;
+use liveops::testing::EventReader;
 
 use super::soon;
-
-/// One event.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    /// Its type.
-    pub(crate) name: String,
-    /// Its cursor, where it carries one.
-    pub(crate) id: Option<String>,
-    /// Its data.
-    pub(crate) data: Value,
-    /// When it arrived.
-    pub(crate) at: Instant,
-}
 
 /// An open stream.
 pub(crate) struct Events {
     response: reqwest::Response,
-    buffer: Vec<u8>,
+    reader: EventReader,
     /// The body's bytes so far.
     pub(crate) raw: Vec<u8>,
-    /// The values of `retry:` so far.
-    pub(crate) retries: Vec<u64>,
-}
-
-impl Event {
-    /// A fragment's element.
-    pub(crate) fn element(&self) -> &str {
-        self.text("id")
-    }
-
-    /// A fragment's HTML.
-    pub(crate) fn html(&self) -> &str {
-        self.text("html")
-    }
-
-    /// A text of its data; empty where there is none.
-    pub(crate) fn text(&self, key: &str) -> &str {
-        self.data[key].as_str().unwrap_or_default()
-    }
 }
 
 impl Events {
@@ -51,7 +19,7 @@ impl Events {
     pub(crate) fn new(response: reqwest::Response) -> Self {
         let kind = response.headers()["content-type"].to_str().expect("ASCII");
         assert!(kind.starts_with("text/event-stream"), "{kind}");
-        Self { response, buffer: Vec::new(), raw: Vec::new(), retries: Vec::new() }
+        Self { response, reader: EventReader::default(), raw: Vec::new() }
     }
 
     /// The answer's headers.
@@ -62,17 +30,18 @@ impl Events {
     /// The next event, pings too; none when the server closed the stream or is gone.
     pub(crate) async fn any(&mut self) -> Option<Event> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                if let Some(event) = self.parse(std::str::from_utf8(&block).expect("UTF-8")) {
-                    return Some(event);
-                }
-                continue;
+            if let Some(event) = self.reader.next_event() {
+                return Some(event);
             }
             let chunk = soon("the next event", self.response.chunk()).await.ok().flatten()?;
             self.raw.extend_from_slice(&chunk);
-            self.buffer.extend_from_slice(&chunk);
+            self.reader.receive(&chunk);
         }
+    }
+
+    /// The values of `retry:` so far.
+    pub(crate) fn retries(&self) -> &[u64] {
+        self.reader.retries()
     }
 
     /// The next event that says something.
@@ -110,23 +79,5 @@ impl Events {
     /// Everything of the first flush.
     pub(crate) async fn first_flush(&mut self) -> Vec<Event> {
         self.until(|event| event.id.is_some()).await
-    }
-
-    fn parse(&mut self, block: &str) -> Option<Event> {
-        let (mut name, mut id, mut data) = (None, None, None);
-        for line in block.trim_end_matches('\n').split('\n').filter(|line| !line.starts_with(':')) {
-            assert!(!line.contains('\r'), "a bare CR ends a line too: {line:?}");
-            let (field, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} is no field"));
-            match field {
-                "event" => assert_eq!(name.replace(value.to_owned()), None, "two types: {block:?}"),
-                "id" => assert_eq!(id.replace(value.to_owned()), None, "two ids: {block:?}"),
-                "data" => assert_eq!(data.replace(value.to_owned()), None, "two data lines: {block:?}"),
-                "retry" => self.retries.push(value.parse().expect("milliseconds")),
-                other => panic!("{other:?} is no field of ours: {block:?}"),
-            }
-        }
-        let data = data?;
-        let data = serde_json::from_str(&data).unwrap_or_else(|error| panic!("{error} in {data:?}"));
-        Some(Event { name: name.expect("an event has a type"), id, data, at: Instant::now() })
     }
 }

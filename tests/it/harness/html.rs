@@ -1,11 +1,12 @@
 //! As much HTML as the tests need: our own pages are regular.
 
+use liveops::testing::Element;
+
 /// The value of an attribute of the first tag that `tag` begins, entities resolved.
 pub(crate) fn attribute(html: &str, tag: &str, name: &str) -> Option<String> {
     let tag = &html[html.find(tag)?..];
-    let tag = &tag[..tag.find('>')?];
-    let value = &tag[tag.find(&format!(" {name}=\""))? + name.len() + 3..];
-    Some(unescape(&value[..value.find('"')?]))
+    let tag = &tag[..=tag.find('>')?];
+    Element::parse(tag).children().next()?.attribute(name)
 }
 
 /// The hidden inputs of the first form whose start tag contains `mark`, in order.
@@ -62,54 +63,7 @@ pub(crate) fn form_values(html: &str, mark: &str) -> Option<Vec<(String, String)
 
 /// What a person reads: without tags, entities resolved.
 pub(crate) fn text_of(html: &str) -> String {
-    let mut text = String::new();
-    let mut rest = html;
-    while let Some(open) = rest.find('<') {
-        text.push_str(&rest[..open]);
-        rest = rest[open..].find('>').map_or("", |close| &rest[open + close + 1..]);
-    }
-    text.push_str(rest);
-    unescape(&text)
-}
-
-fn unescape(text: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('&') {
-        plain.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let entity = rest.find(';').filter(|end| *end < 10).map(|end| &rest[1..end]);
-        match entity.and_then(resolve) {
-            Some(character) => {
-                plain.push(character);
-                rest = &rest[rest.find(';').map_or(0, |end| end + 1)..];
-            }
-            None => {
-                plain.push('&');
-                rest = &rest[1..];
-            }
-        }
-    }
-    plain.push_str(rest);
-    plain
-}
-
-fn resolve(entity: &str) -> Option<char> {
-    match entity {
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "amp" => Some('&'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => {
-            let number = entity.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-                None => number.parse().ok()?,
-            };
-            char::from_u32(code)
-        }
-    }
+    Element::parse(html).text()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::{log_of, total_lines};
-use crate::harness::{Event, Model, Server, text_of};
+use crate::harness::{Event, Model, Server};
 use crate::start::{count, imports};
 
 /// Rows of the large file, of 1,000 bytes each: 200 MB.
@@ -35,7 +35,7 @@ async fn a_file_of_200_mb_needs_less_than_100_mib() {
     println!("most memory: {after_upload} MiB after the upload, {peak} MiB in the end");
     assert!(peak < 100, "{peak} MiB, {after_upload} after the upload");
 
-    let result = text_of(Model::of(&events).region("result"));
+    let result = Model::of(&events).text("result");
     assert!(result.contains("210,000"), "{result}");
     let file = imports(server.folder()).pop().expect("the import's file");
     let database = Connection::open(&file).expect("a database");
@@ -96,9 +96,7 @@ async fn a_million_rows_stay_live_at_the_rate_and_lose_no_line() {
     assert_eq!(total_lines(&page), lines.len(), "the page counts the same lines");
     let total = lines.len() as u64;
     assert_eq!(model.line_numbers(), (total - 199..=total).collect::<Vec<_>>());
-    for (line, (_, html)) in lines[lines.len() - 200..].iter().zip(&model.lines) {
-        assert!(text_of(html).contains(line), "{line} under its number: {html}");
-    }
+    assert_eq!(lines[lines.len() - 200..], model.log(), "each under its number");
     assert_eq!(count(&imports(server.folder())[0]), (LONG * 9 / 10) as i64);
 }
 

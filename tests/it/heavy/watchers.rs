@@ -87,7 +87,7 @@ async fn a_million_lines_at_full_speed_are_all_kept_in_bounded_memory() {
     }
     let memory = server.memory("VmHWM");
     println!("a million lines in {:?}, {memory} MiB", begin.elapsed());
-    assert_eq!(model.state, "succeeded");
+    assert_eq!(model.state(), Some(liveops::State::Succeeded));
     assert_eq!(model.line_numbers(), (999_801..=1_000_000).collect::<Vec<_>>(), "the right tail");
     let page = client.page(&id).await;
     model.assert_is(&page);
