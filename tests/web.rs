@@ -367,6 +367,10 @@ async fn an_operation_stands_in_a_page_of_the_host() {
     let cancel = format!("{}/cancel", home.live.url(id));
     assert_eq!(ask(&router, "ada", "POST", &cancel, &form).await.0, StatusCode::SEE_OTHER);
     finished(&home.live, &ada, id).await;
+    let token = html.split("data-liveop-token=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let stream = format!("/stream?token={}", token.expect("a token"));
+    let (status, events) = ask(&router, "ada", "GET", &stream, "").await;
+    assert!(status == StatusCode::OK && events.contains("event: end"), "{status}: {events}");
     let over = home.live.page(&ada, id).await.expect("the store").expect("it is there");
     assert!(!over.head().expect("a head").contains("refresh"));
     assert!(!over.operation().expect("a container").contains("data-liveop-token"));

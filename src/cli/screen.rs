@@ -108,7 +108,7 @@ impl Screen {
         for line in &look.lines {
             text += &self.stages(page, Some(line.at));
             let line = match line.failure() {
-                Some(_) => format!("failed: {}", line.text),
+                Some(_) => format!("failed row: {}", line.text),
                 None => levelled(line.level, &line.text),
             };
             text += &format!("{line}\n");
@@ -201,7 +201,8 @@ impl Screen {
         }
         let status = levelled(page.status().level, &page.status().text);
         let status = news(&mut self.told.status, status, "status: ");
-        let figures = [Some(Figures::of(page)), Figures::of_stage(page)].into_iter().flatten();
+        let figures =
+            [Some(Figures::of(page, Timestamp::now())), Figures::of_stage(page)].into_iter().flatten();
         let figures = figures.map(|figures| figures.whole()).filter(|figures| !figures.is_empty());
         let progress = figures.collect::<Vec<_>>().join(" · ");
         let tenth = page.overall_percent().map(|percent| percent as u64 / 10);

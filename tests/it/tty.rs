@@ -77,7 +77,7 @@ async fn what_failed_is_counted_in_a_narrow_terminal_too() {
     tty.keys("\x03");
     assert_eq!(tty.ended().await, Some(130));
     let lines = tty.lines();
-    assert_eq!(count(&lines, "failed: line 2: "), 1, "{lines:#?}");
+    assert_eq!(count(&lines, "failed row: line 2: "), 1, "{lines:#?}");
     assert!(lines.iter().any(|line| line.starts_with("\u{2715} cancelled") && line.ends_with(" 1 failed)")));
 }
 

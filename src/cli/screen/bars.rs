@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use console::{Term, measure_text_width};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use jiff::Timestamp;
 use liveops::State;
 use liveops::live::Snapshot;
 use liveops::projection::Projection;
@@ -148,9 +149,10 @@ fn words(page: &Projection) -> String {
 
 /// Of the whole, and of the present stage where there is one.
 fn figures(seen: &Snapshot) -> Vec<Figures> {
-    let whole = Figures::of(&seen.projection);
+    let now = Timestamp::now();
+    let whole = Figures::of(&seen.projection, now);
     let whole = match seen.record.started {
-        Some(started) => whole.since(started),
+        Some(started) => whole.since(started, now),
         None => whole,
     };
     [Some(whole), Figures::of_stage(&seen.projection)].into_iter().flatten().collect()

@@ -35,13 +35,13 @@ pub(super) struct Figures {
 
 impl Figures {
     /// Of the whole.
-    pub(super) fn of(page: &Projection) -> Self {
+    pub(super) fn of(page: &Projection, now: Timestamp) -> Self {
         let tally = page.tally();
         let whole = Self {
             percent: page.overall_percent(),
             tally: said(tally),
             failed: (tally.failed() > 0).then(|| format!("{} failed", tally.failed())),
-            left: left(page),
+            left: left(page, now),
             ..Self::default()
         };
         // With stages the count is that of the present one.
@@ -58,8 +58,8 @@ impl Figures {
     }
 
     /// The same with the time since it began.
-    pub(super) fn since(self, began: Timestamp) -> Self {
-        let seconds = Timestamp::now().duration_since(began).as_secs_f64();
+    pub(super) fn since(self, began: Timestamp, now: Timestamp) -> Self {
+        let seconds = now.duration_since(began).as_secs_f64();
         Self { so_far: (seconds >= 1.0).then(|| format!("{} so far", duration(seconds))), ..self }
     }
 
@@ -70,7 +70,7 @@ impl Figures {
             Some(total) => format!("{done} of {total}"),
             None => done.to_string(),
         });
-        let rate = bar.rate().map(|rate| format!("{rate:.0}/s")).filter(|rate| rate != "0/s");
+        let rate = bar.rate().map(a_second).filter(|rate| rate != "0/s");
         Self {
             label: bar.label().map(ToString::to_string),
             count: count.map(|count| (count, unit)),
@@ -160,15 +160,25 @@ pub(super) fn said(tally: &Tally) -> Option<String> {
     Some(text)
 }
 
+/// "20/s", or "2.5/s" where the fraction tells something.
+fn a_second(rate: f64) -> String {
+    if rate >= 10.0 { format!("{rate:.0}/s") } else { format!("{}/s", (rate * 10.0).round() / 10.0) }
+}
+
 /// The time that is left. It runs out while nothing is said, and then it is not known any more.
-fn left(page: &Projection) -> Option<String> {
-    let silent = Timestamp::now().duration_since(page.updated()).as_secs_f64();
+fn left(page: &Projection, now: Timestamp) -> Option<String> {
+    let silent = now.duration_since(page.updated()).as_secs_f64();
     let left = page.seconds_left().filter(|_| !page.state().is_final())? - silent.max(0.0);
     (left > 0.0).then(|| format!("about {} left", duration(left.ceil())))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use liveops::State;
+    use liveops::progress::{StageSpec, Text, Update};
+
     use super::*;
 
     fn assert_fits(figures: &Figures, expected: &[(usize, (usize, &str))]) {
@@ -246,5 +256,42 @@ mod tests {
             (11, (0, "Impo…: 40 %")),
         ];
         assert_fits(&stage, &expected);
+    }
+
+    /// A page of two stages, the first of which took 16 s for 40 of its 100 rows.
+    fn page() -> Projection {
+        let begin = Timestamp::UNIX_EPOCH;
+        let mut page = Projection::new(1, 1, State::Running, 10, begin);
+        page.apply(Update::Stages(["Read", "Sort"].map(|name| StageSpec::new(name, 1.0)).into()), begin);
+        page.apply(Update::EnterStage(Text::new("Read")), begin);
+        let (label, unit) = (Some(Text::new("of a file")), Some(Text::new("rows")));
+        page.apply(Update::Count { label, unit, total: Some(100) }, begin);
+        for done in 1..=40 {
+            page.apply(Update::Done(done), begin + Duration::from_millis(400 * done));
+        }
+        page
+    }
+
+    #[test]
+    fn the_whole_and_its_stage_have_figures_of_their_own() {
+        let whole = |page: &Projection| Figures::of(page, page.updated()).whole();
+        let stage = |page: &Projection| Figures::of_stage(page).map(|figures| figures.whole());
+        let mut page = page();
+        assert_eq!(whole(&page), "20 %, about 1 min 4 s left");
+        let of_stage = "Read (1 of 2) · of a file: 40 % (40 of 100 rows), 2.5/s";
+        assert_eq!(stage(&page).as_deref(), Some(of_stage));
+        page.apply(Update::Tally { ok: 38, skipped: 0 }, page.updated());
+        page.apply(Update::Failed { row: Text::new("3"), reason: Text::new("no") }, page.updated());
+        assert_eq!(whole(&page), "20 %, 38 ok, 1 failed, about 1 min 4 s left");
+        page.apply(Update::EnterStage(Text::new("Sort")), page.updated());
+        assert_eq!(stage(&page).as_deref(), Some("Sort (2 of 2)"));
+    }
+
+    #[test]
+    fn the_time_that_is_left_runs_out_while_nothing_is_said() {
+        let page = page();
+        let after = |seconds| left(&page, page.updated() + Duration::from_secs(seconds));
+        assert_eq!(after(30).as_deref(), Some("about 34 s left"));
+        assert_eq!(after(65), None);
     }
 }

@@ -54,11 +54,15 @@ async fn rows_that_failed_are_told_and_counted() {
     assert_code(&output, 0);
     let said = stdout(&output);
     for expected in [
-        "failed: line 3: 1 cell, the header has 2",
+        "failed row: line 3: 1 cell, the header has 2",
         "progress: 100 %, 2 ok, 1 failed",
         "succeeded (2 ok, 1 failed)",
         "rows rejected: 1",
     ] {
         assert!(said.lines().any(|line| line == expected), "{expected} in {said}");
     }
+    assert!(
+        said.lines().any(|line| line.starts_with("success: 2 rows imported")),
+        "the level in words: {said}"
+    );
 }
