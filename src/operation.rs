@@ -1,11 +1,14 @@
 //! What runs: the trait, its ending, its durable record, its form.
 
+mod depth;
 mod form;
 mod outcome;
 mod record;
 mod registry;
 mod submission;
 
+pub(crate) use depth::shallow;
+pub use depth::{DEPTH_LIMIT, TooDeep};
 pub(crate) use form::TEXT_LIMIT;
 pub use form::{
     Bound, Choice, Field, FieldError, FieldKind, Pattern, Submitted, TextLimits, Upload, read_form, read_json,

@@ -5,7 +5,9 @@ use tracing::Instrument as _;
 
 use super::{LiveOps, Receiving};
 use crate::access::Viewer;
-use crate::operation::{FieldError, NewOperation, Operation, OperationId, Submission, TITLE, read_json};
+use crate::operation::{
+    FieldError, NewOperation, Operation, OperationId, Submission, TITLE, TooDeep, read_json, shallow,
+};
 use crate::progress::shortened;
 use crate::store::{StoreError, StoreResult};
 
@@ -18,6 +20,9 @@ pub enum NotStarted {
     /// The input does not fit the kind.
     #[error("the input does not fit the kind: {0}")]
     Input(#[from] serde_json::Error),
+    /// The input nests too deep to be stored.
+    #[error("the input cannot be kept: {0}")]
+    Deep(#[from] TooDeep),
     /// Some of its fields are not right.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))]
     Fields(Vec<FieldError>),
@@ -108,6 +113,7 @@ impl LiveOps {
         sent: Sent,
     ) -> Result<OperationId, NotStarted> {
         let kind = self.kind_for(viewer, kind).ok_or_else(|| NotStarted::NoKind(kind.to_owned()))?;
+        let input = shallow(input)?;
         let new = NewOperation {
             id: OperationId::new(),
             kind: kind.name.clone(),

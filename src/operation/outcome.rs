@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{NewOperation, Operation, OperationId, State, TITLE};
+use super::{NewOperation, Operation, OperationId, State, TITLE, shallow};
 use crate::progress::{Text, shortened};
 
 /// What [`Operation::run`] returns; as `Result<()>` what its hooks return.
@@ -75,20 +75,20 @@ impl Outcome {
     /// Success that hands over to `operation`, which starts for the same owner.
     pub fn chain<O: Operation>(operation: &O) -> Self {
         let mut outcome = Self::default();
-        match serde_json::to_value(operation) {
+        match stored(operation) {
             Ok(input) => {
                 outcome.next = Some(Next { kind: O::KIND, title: operation.label(), input });
             }
-            Err(error) => outcome.invalid = Some(error.into()),
+            Err(error) => outcome.invalid = Some(error),
         }
         outcome
     }
 
     /// Adds a result; with [`Outcome::error`] it is shown beside the message.
     pub fn and_result(mut self, context: impl Serialize) -> Self {
-        match serde_json::to_value(context) {
+        match stored(context) {
             Ok(value) => self.result = Some(value),
-            Err(error) => self.invalid = Some(error.into()),
+            Err(error) => self.invalid = Some(error),
         }
         self
     }
@@ -105,6 +105,11 @@ impl Outcome {
         }
         self
     }
+}
+
+/// A value as it is stored.
+fn stored(value: impl Serialize) -> Result<Value> {
+    Ok(shallow(serde_json::to_value(value)?)?)
 }
 
 impl From<Outcome> for Result {

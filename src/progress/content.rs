@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::operation::{TooDeep, shallow};
+
 /// Largest content of one call, in bytes.
 pub const CONTENT_LIMIT: usize = 256 * 1024;
 
@@ -125,7 +127,7 @@ impl Content {
         if !well_formed {
             return Err(ContentError::Template(name.chars().take(64).collect()));
         }
-        Ok(Self::Template { name: name.to_owned(), context: serde_json::to_value(context)? })
+        Ok(Self::Template { name: name.to_owned(), context: shallow(serde_json::to_value(context)?)? })
     }
 
     /// About how many bytes it takes.
@@ -169,6 +171,9 @@ pub enum ContentError {
     /// The context does not serialise to JSON.
     #[error("the template's context does not serialise: {0}")]
     Context(#[from] serde_json::Error),
+    /// The context nests too deep to be stored.
+    #[error("the template's context cannot be kept: {0}")]
+    Deep(#[from] TooDeep),
     /// It is larger than a page should have to hold.
     #[error(
         "the content has {0} bytes, more than {CONTENT_LIMIT}: show a part, and offer the whole as a file"

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{PATIENCE, Recorded};
 use crate::clock::{Clock, SystemClock};
-use crate::operation::{Kind, Operation, OperationId, State};
+use crate::operation::{Kind, Operation, OperationId, State, shallow};
 use crate::progress::{Cancel, Progress, Sink, Update};
 use crate::projection::Projection;
 use crate::runner::{Conclusion, Task, drive};
@@ -149,11 +149,12 @@ impl Recorder {
         operation: O,
         done: impl FnOnce(Conclusion) + Send + 'static,
     ) -> Arc<Listener> {
-        let input = match serde_json::to_value(operation) {
+        let input = serde_json::to_value(operation).map_err(|error| format!("does not become JSON: {error}"));
+        let input = match input
+            .and_then(|input| shallow(input).map_err(|error| format!("cannot be kept: {error}")))
+        {
             Ok(input) => input,
-            Err(error) => {
-                panic!("{:?} cannot be started, as its input does not become JSON: {error}", O::KIND)
-            }
+            Err(reason) => panic!("{:?} cannot be started, as its input {reason}", O::KIND),
         };
         let Self { stop, attempt, clock, .. } = self;
         let page = Projection::new(1, attempt, State::Running, LOG_TAIL, clock.now());

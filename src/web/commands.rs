@@ -56,6 +56,7 @@ pub(super) async fn start(
         Ok(id) => Ok(Redirect::to(&app.live.renderer().addresses().operation(id)).into_response()),
         Err(NotStarted::NoKind(_)) => Err(Refusal::NotFound),
         Err(NotStarted::Input(error)) => form(&[], Some(error.to_string())),
+        Err(NotStarted::Deep(error)) => form(&[], Some(error.to_string())),
         Err(NotStarted::Fields(errors)) => form(&errors, None),
         Err(NotStarted::Store(error)) => Err(error.into()),
     }

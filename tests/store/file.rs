@@ -308,3 +308,24 @@ async fn process_that_fills_its_disk() {
     }
     println!("\nanswered {}", answered.len());
 }
+
+#[tokio::test]
+async fn one_operation_that_cannot_be_read_holds_up_no_other() {
+    let folder = Folder::new();
+    let store = Sqlite::open(folder.database()).expect("opens");
+    let (odd, next) = (create(&store).await.expect("created"), create(&store).await.expect("created"));
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let spoil = "UPDATE liveops_operations SET input = ?1 WHERE id = ?2";
+    direct(&folder).execute(spoil, [&deep, &odd.to_string()]).expect("spoilt");
+    // It is claimed without its input, which its run cannot do with.
+    let claimed =
+        store.claim(&wanted(&["work"]), Timestamp::now()).await.expect("the queue").expect("one waits");
+    assert_eq!((claimed.id, claimed.input), (odd, serde_json::Value::Null));
+    assert_eq!(claim(&store).await, next);
+    let spoil = "UPDATE liveops_operations SET state = 'failed', ending = '{', worker = NULL WHERE id = ?1";
+    direct(&folder).execute(spoil, [odd.to_string()]).expect("spoilt");
+    let listed = store.list("ada", &Filter::default(), 1, 10).await.expect("the list");
+    assert_eq!(listed.records.len(), 2);
+    let ending = store.record(odd).await.expect("the store").expect("there").ending.expect("it is over");
+    assert_eq!(ending.state, State::Failed);
+}

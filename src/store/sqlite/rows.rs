@@ -5,7 +5,7 @@ use rusqlite::Row;
 use serde_json::Value;
 
 use super::fault::Fault;
-use crate::operation::{OperationId, Record};
+use crate::operation::{Ending, OperationId, Record};
 use crate::store::state_from;
 
 /// What [`record`] reads, in its order.
@@ -22,22 +22,26 @@ pub(super) fn names(names: &[String]) -> String {
 
 /// A record from a row that begins with [`RECORD`].
 pub(super) fn record(row: &Row<'_>) -> Result<Record, Fault> {
+    let operation = id(&row.get::<_, String>("id")?)?;
     let previous: Option<String> = row.get("previous")?;
+    let state = state_from(&row.get::<_, String>("state")?)?;
     let ending: Option<String> = row.get("ending")?;
+    let ending =
+        ending.map(|text| readable(operation, "ending", &text).unwrap_or_else(|| Ending::plain(state)));
     Ok(Record {
-        id: id(&row.get::<_, String>("id")?)?,
+        id: operation,
         kind: row.get("kind")?,
         owner: row.get("owner")?,
         title: row.get("title")?,
-        input: json(&row.get::<_, String>("input")?)?,
+        input: readable(operation, "input", &row.get::<_, String>("input")?).unwrap_or_default(),
         previous: previous.as_deref().map(id).transpose()?,
-        state: state_from(&row.get::<_, String>("state")?)?,
+        state,
         attempt: row.get("attempt")?,
         claim: unsigned(row.get("claim")?)?,
         created: time(row.get("created")?)?,
         started: row.get::<_, Option<i64>>("started")?.map(time).transpose()?,
         finished: row.get::<_, Option<i64>>("finished")?.map(time).transpose()?,
-        ending: ending.as_deref().map(json).transpose()?,
+        ending,
     })
 }
 
@@ -47,6 +51,14 @@ pub(super) fn id(text: &str) -> Result<OperationId, Fault> {
 
 pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Fault> {
     serde_json::from_str(text).map_err(Fault::stored)
+}
+
+/// What one column of a record holds. Where it cannot be read, that is the trouble of this one operation, and not of the
+/// queue or of a list that it stands in: it runs without its input, and fails.
+fn readable<T: serde::de::DeserializeOwned>(operation: OperationId, column: &str, text: &str) -> Option<T> {
+    serde_json::from_str(text)
+        .inspect_err(|error| tracing::error!(%operation, column, %error, "what is stored cannot be read"))
+        .ok()
 }
 
 /// JSON as it is stored.
