@@ -104,7 +104,8 @@ async fn finished(live: &LiveOps, viewer: &Viewer, id: OperationId) {
     let over = async {
         loop {
             let snapshot = live.view(viewer, id).await.expect("the store").expect("it is there");
-            if snapshot.record.state.is_final() {
+            // The page is told once the record says so.
+            if snapshot.record.state.is_final() && snapshot.projection.state().is_final() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,8 +1,8 @@
 //! An application with its own users, sign-in and pages gains a live import: `cargo run --example embed`, then open the
 //! address that it prints and sign in as ada, whose password is lovelace.
 //!
-//! This file is the application as it was, but for the lines that say `live`. All the rest that liveops needs is in
-//! `import.rs`, and in `import.html`.
+//! This file is the application as it was, but for the lines that say `live` and for its shutdown. All the rest that
+//! liveops needs is in `import.rs` and, two lines, in `import.html`.
 
 mod import;
 
