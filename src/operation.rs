@@ -93,7 +93,7 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
 
     /// Called once the ending of an attempt is committed, whatever it is: also when it was cancelled while it waited,
     /// or its process died and this one marked it as interrupted. It has a thread of its own, so
-    /// it may block. Nothing waits for it but [`LiveOps::all_ended`](crate::LiveOps::all_ended) and,
+    /// it may block; as many run at once as operations do. An attempt that is begun meanwhile does not wait for it. Nothing waits for it but [`LiveOps::all_ended`](crate::LiveOps::all_ended) and,
     /// within its grace, [`LiveOps::shutdown`](crate::LiveOps::shutdown). An `Err` or a panic is logged and
     /// changes nothing.
     ///

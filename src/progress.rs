@@ -5,6 +5,7 @@ mod text;
 mod track;
 mod update;
 
+pub(crate) use content::stored;
 pub use content::{CONTENT_LIMIT, Content, ContentError, ElementId, Html, REGION_LIMIT};
 pub(crate) use text::shortened;
 pub use text::{LINE_LIMIT, TEXT_LIMIT, Text};

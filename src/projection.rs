@@ -161,10 +161,11 @@ impl Projection {
             }
             Update::Failed { row, reason } => {
                 self.log.push_failure(&row, &reason, now, self.version + 1);
-                self.tally.fail(row, reason);
-                for region in [Region::LogMore, Region::Progress, Region::Failures] {
-                    self.touch(region);
+                if self.tally.fail(row, &reason) {
+                    self.touch(Region::Failures);
                 }
+                self.touch(Region::LogMore);
+                self.touch(Region::Progress);
             }
             Update::Replace { id, content } => return self.own.replace(id, content, self.version + 1),
             Update::Append { id, content } => return self.own.append(id, content, self.version + 1),
@@ -208,7 +209,7 @@ impl Projection {
                 self.ending = Some(Arc::new(ending));
                 self.touch(Region::Result);
                 if self.tally.failed() > 0 {
-                    // Opened at the end.
+                    // Counted and opened at the end.
                     self.touch(Region::Failures);
                 }
             }

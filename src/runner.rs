@@ -58,8 +58,10 @@ struct Inner {
     changed: Arc<Notify>,
     /// Guards which runs are under way here.
     runs: Mutex<HashMap<OperationId, Arc<Run>>>,
-    /// How many operations are being told how they ended.
+    /// How many operations are being told how they ended, or are about to be.
     hooks: AtomicUsize,
+    /// How many of them at once.
+    hook_places: Arc<Semaphore>,
     /// A run is over, or an operation was told how it ended.
     ended: Notify,
     stopping: CancellationToken,
@@ -111,6 +113,7 @@ impl Runner {
             changed,
             runs: Mutex::default(),
             hooks: AtomicUsize::new(0),
+            hook_places: Arc::new(Semaphore::new(work.at_once)),
             ended: Notify::new(),
             stopping: CancellationToken::new(),
             claimed: CancellationToken::new(),

@@ -10,7 +10,7 @@ use axum::http::{Request, StatusCode, header};
 use jiff::civil::{Date, date};
 use liveops::live::{NotStarted, StartError};
 use liveops::operation::{
-    Field, FieldError, Kind, OperationId, RegistryError, Submitted, Upload, read_form, read_json,
+    Field, FieldError, Kind, OperationId, Registry, RegistryError, Submitted, Upload, read_form, read_json,
 };
 use liveops::store::{Filter, Sqlite};
 use liveops::web::{self, Identify, IdentifyError, WebOptions};
@@ -265,6 +265,8 @@ async fn what_is_wrong_is_said_beside_its_field_and_the_rest_is_kept() {
         assert!(tag(&page, "field-file").contains("aria-describedby=\"field-file-lost\""), "{page}");
         assert!(page.contains("Choose <bdi>mine.csv</bdi> again"), "{page}");
     }
+    let (_, page) = home.post(&[("notes", "one\r\n<two>\r\n\r\nfour")], None).await;
+    assert!(page.contains("\none\n&lt;two&gt;\n\nfour</textarea>"), "lines stay lines: {page}");
     let (status, page) = home.post(&[("name", "ada")], Some(("mine.csv", "123456"))).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(
@@ -328,6 +330,30 @@ async fn a_field_that_cannot_be_used_stops_the_start() {
     assert!(matches!(refused, StartError::Kind(RegistryError::Field { .. })), "{refused:?}");
     let line = refused.to_string();
     assert!(line.starts_with("kind \"bare\", field \"name\": ") && !line.contains('\n'), "{line}");
+}
+
+#[test]
+fn no_kind_is_called_like_a_template_of_something_else() {
+    let named = |name: &str| {
+        let mut kind = Kind::of::<Bare>();
+        name.clone_into(&mut kind.name);
+        kind
+    };
+    for entry in std::fs::read_dir("templates").expect("the templates") {
+        let file = entry.expect("a file").file_name().into_string().expect("UTF-8");
+        let Some(name) = file.strip_suffix(".html") else { continue };
+        let refused = Registry::default().add(named(name));
+        assert_eq!(refused, Err(RegistryError::Template(name.to_owned())));
+    }
+    for (first, second) in [("backup", "backup_form"), ("backup_live", "backup"), ("backup", "backup_result")]
+    {
+        let mut registry = Registry::default();
+        registry.add(named(first)).expect("it is the only one");
+        assert!(matches!(registry.add(named(second)), Err(RegistryError::Template(_))), "{second}");
+    }
+    let mut registry = Registry::default();
+    registry.add(named("backup")).expect("a name");
+    registry.add(named("backup_forms")).expect("another name");
 }
 
 fn form(pairs: Vec<(String, String)>) -> Result<Value, Vec<FieldError>> {

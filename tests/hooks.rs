@@ -2,13 +2,14 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use liveops::access::Viewer;
 use liveops::operation::{Ending, NewOperation, State};
 use liveops::store::{Filter, Sqlite, Store as _};
-use liveops::{LiveOps, Operation, OperationId, Progress, SecretKey};
+use liveops::{LiveOps, Operation, OperationId, Outcome, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
 
 /// Long enough for every machine.
@@ -220,4 +221,52 @@ async fn a_shutdown_waits_for_it_within_its_grace() {
     home.live.shutdown(LONG).await;
     let notes = std::fs::read_to_string(home.folder.path().join("notes")).expect("the notes");
     assert!(notes.ends_with("succeeded 1\n"), "{notes}");
+}
+
+/// How many are being told how they ended, and how many were at once.
+static TOLD: AtomicUsize = AtomicUsize::new(0);
+static MOST_TOLD: AtomicUsize = AtomicUsize::new(0);
+
+#[derive(Serialize, Deserialize)]
+struct Slow {}
+
+impl Operation for Slow {
+    const KIND: &'static str = "slow";
+
+    async fn run(self, _: Progress) -> liveops::Result {
+        Ok(Outcome::default())
+    }
+
+    async fn on_finish(self, _: Ending) -> liveops::Result<()> {
+        MOST_TOLD.fetch_max(TOLD.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(20));
+        TOLD.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_are_told_at_once_as_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let live = LiveOps::builder()
+        .store(Sqlite::open(folder.path().join("db")).expect("a database"))
+        .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+        .workers(2)
+        .operation::<Slow>();
+    let live = live.start().await.expect("it starts");
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.push(live.start(&viewer(), Slow {}).await.expect("started"));
+    }
+    for id in ids {
+        let over = async {
+            while !live.view(&viewer(), id).await.expect("the store").expect("there").record.state.is_final()
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(LONG, over).await.expect("in time");
+    }
+    tokio::time::timeout(LONG, live.all_ended()).await.expect("in time");
+    assert_eq!(MOST_TOLD.load(Ordering::SeqCst), 2);
 }

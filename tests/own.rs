@@ -9,9 +9,11 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use jiff::Timestamp;
 use liveops::live::RestartAnswer;
-use liveops::operation::OperationId;
+use liveops::operation::{OperationId, State};
 use liveops::progress::{Cancel, Content, ContentError, Html, REGION_LIMIT, Sink, Update};
+use liveops::projection::Projection;
 use liveops::store::{Accounts as _, Digest, Sqlite, User};
+use liveops::stream::{Cursor, FrameRenderer as _, Subject};
 use liveops::testing::StreamClient;
 use liveops::web::{self, WebOptions};
 use liveops::{LiveOps, Operation, Progress, SecretKey, Viewer};
@@ -127,14 +129,14 @@ async fn regions_of_its_own_survive_and_escape() {
     let (_, page) = home.get(&format!("/operations/{id}")).await;
     let extra = page.split_once(&format!("id=\"op-{id}-extra\"")).expect("the extra region").1;
     let chart = format!(
-        "<div id=\"op-{id}-chart\" class=\"liveop-own\"><div id=\"op-{id}-chart-1\"><p>&lt;i&gt;[1][2]</p></div></div>"
+        "<div id=\"op-{id}-chart\" class=\"liveop-own\"><div id=\"op-{id}-chart.1\"><p>&lt;i&gt;[1][2]</p></div></div>"
     );
     assert!(extra.contains(&chart), "{page}");
     let note = format!(
-        "<div id=\"op-{id}-note-1\"><em>first</em></div><div id=\"op-{id}-note-2\"><em>second</em></div>"
+        "<div id=\"op-{id}-note.1\"><em>first</em></div><div id=\"op-{id}-note.2\"><em>second</em></div>"
     );
     assert!(extra.contains(&note), "{page}");
-    let broken = format!("<div id=\"op-{id}-note-3\"><p class=\"liveop-broken\">");
+    let broken = format!("<div id=\"op-{id}-note.3\"><p class=\"liveop-broken\">");
     assert!(extra.contains(&broken), "no empty box: {page}");
 }
 
@@ -197,6 +199,24 @@ async fn logs_of_earlier_attempts_are_linked() {
         assert_eq!(page.contains(&format!("href=\"{address}\"")), attempt < 3, "{page}");
         assert!(home.get(&address).await.1.contains("line 2"), "each has its own");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_the_next_attempt_leaves_empty_is_empty_for_those_who_watch() {
+    let live = "{% extends 'live.html' %}{% block own %}{# live_region(op, 'gone') #}{{ live_region (op, 'chart') }}{% endblock %}";
+    let home = Home::new(&[CHART, ("draw_live.html", live)]).await;
+    let id = home.drawn().await;
+    let place = format!("<div id=\"op-{id}-chart\" class=\"liveop-own\">");
+    assert!(home.get(&format!("/operations/{id}")).await.1.contains(&format!("{place}<div")), "filled");
+    home.live.restart(&home.viewer, id).await.expect("the store");
+    let record = home.live.view(&home.viewer, id).await.expect("the store").expect("there").record;
+    let subject = Subject { id, kind: record.kind.clone(), owner: record.owner.clone() };
+    let second = Projection::new(7, 2, State::Running, 200, record.created);
+    let delta = second.since(Cursor::START).expect("all of it");
+    let frame = home.live.renderer().frame(&subject, &second, &delta);
+    let text = String::from_utf8(frame.bytes.to_vec()).expect("UTF-8").replace("\\\"", "\"");
+    assert!(text.contains(&format!("{place}</div>")), "{text}");
+    assert!(!text.contains("-gone"), "a comment is no place: {text}");
 }
 
 struct Nobody;

@@ -57,7 +57,8 @@ impl LiveOps {
     }
 
     /// Starts an operation of a kind by its name, with its input as JSON, which is read by the kind's fields
-    /// ([`read_json`]); a kind that has none takes whatever fits its type. A file cannot come so.
+    /// ([`read_json`]), so that no file can come so. A kind that has none takes whatever fits its type, an
+    /// [`Upload`](crate::operation::Upload) too: what a client sent is for kinds with fields.
     ///
     /// # Errors
     /// [`NotStarted`] says why; nothing was started then.

@@ -141,12 +141,30 @@ impl Serialize for Kind {
     }
 }
 
+/// Kinds have templates called like them, so none may be called like one that every kind shares.
+const TEMPLATES: [&str; 11] = [
+    "base",
+    "catalogue",
+    "error",
+    "form",
+    "live",
+    "live_head",
+    "login",
+    "login_link",
+    "macros",
+    "operation",
+    "operations",
+];
+
 /// A kind that cannot be registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
     /// The name has characters that do not belong into an address.
     #[error("kind {0:?}: a kind's name is a lower-case letter and then lower-case letters, digits or '_'")]
     Name(String),
+    /// A template of that name is for something else.
+    #[error("kind {0:?}: the template {0}.html is not a kind's page: give it another name")]
+    Template(String),
     /// Two kinds have one name.
     #[error("kind {0:?} is registered twice: give one of them another name")]
     Twice(String),
@@ -180,6 +198,15 @@ impl Registry {
         }
         if self.get(&kind.name).is_some() {
             return Err(RegistryError::Twice(kind.name));
+        }
+        let parts = ["form", "live", "result"];
+        let is_part = |whole: &str, part: &str| {
+            let rest = part.strip_prefix(whole).and_then(|rest| rest.strip_prefix('_'));
+            rest.is_some_and(|rest| parts.contains(&rest))
+        };
+        let doubles = |other: &Kind| is_part(&other.name, &kind.name) || is_part(&kind.name, &other.name);
+        if TEMPLATES.contains(&kind.name.as_str()) || self.iter().any(doubles) {
+            return Err(RegistryError::Template(kind.name));
         }
         if let Some((field, reason)) = fault(&kind.fields) {
             return Err(RegistryError::Field { kind: kind.name, field, reason });

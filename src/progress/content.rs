@@ -1,8 +1,9 @@
 //! What an operation puts on its page itself: the one place where HTML comes in.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::operation::{TooDeep, shallow};
@@ -34,8 +35,8 @@ const TAKEN: [&str; 14] = [
 /// HTML that whoever wrote the operation vouches for: it reaches the page as it is.
 ///
 /// There is no other way for HTML to get in, so that a search for `Html::trusted` finds every place
-/// where text of users would be dangerous.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// where text of users would be dangerous: it is no field of an input either.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Html(String);
 
@@ -94,7 +95,7 @@ impl fmt::Display for ElementId {
 }
 
 /// What stands in a region of one's own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     /// HTML as it is.
@@ -154,6 +155,20 @@ fn json_weight(value: &Value) -> usize {
         }
         _ => 8,
     }
+}
+
+/// Content that was stored, which a run said once. There is no other way back from JSON: an input must not bring HTML along.
+pub(crate) fn stored<'de, D: Deserializer<'de>>(stored: D) -> Result<Arc<Content>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Stored {
+        Html(String),
+        Template { name: String, context: Value },
+    }
+    Ok(Arc::new(match Stored::deserialize(stored)? {
+        Stored::Html(html) => Content::Html(Html(html)),
+        Stored::Template { name, context } => Content::Template { name, context },
+    }))
 }
 
 /// Why something was not put on the page.

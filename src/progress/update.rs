@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, ElementId, Text};
+use super::{Content, ElementId, Text, stored};
 use crate::operation::{Ending, State};
 
 /// How much a text matters.
@@ -114,6 +114,7 @@ pub enum Update {
         /// The region.
         id: ElementId,
         /// All that stands in it.
+        #[serde(deserialize_with = "stored")]
         content: Arc<Content>,
     },
     /// A region of the operation's own has this at its end.
@@ -121,6 +122,7 @@ pub enum Update {
         /// The region.
         id: ElementId,
         /// What comes to what stands there.
+        #[serde(deserialize_with = "stored")]
         content: Arc<Content>,
     },
     /// How many operations are before it in the queue.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::{CONTENT_LIMIT, Content, ElementId, REGION_LIMIT};
+use crate::progress::{CONTENT_LIMIT, Content, ElementId, REGION_LIMIT, stored};
 
 /// Most pieces in one region.
 const PIECES: usize = 200;
@@ -18,6 +18,7 @@ pub struct Piece {
     /// The version that publishes it.
     pub version: u64,
     /// What it is.
+    #[serde(deserialize_with = "stored")]
     pub content: Arc<Content>,
 }
 

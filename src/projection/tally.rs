@@ -2,17 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::Text;
+use crate::progress::{Text, shortened};
 
 /// So many of those that failed are listed on the page; the log has all of them.
 const LISTED: usize = 20;
+
+/// Longest reason in the list, in characters.
+const REASON: usize = 300;
 
 /// One that failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailedRow {
     /// Which one.
     pub row: Text,
-    /// Why.
+    /// Why, in so many words as a list has room for.
     pub reason: Text,
 }
 
@@ -32,11 +35,15 @@ impl Tally {
         ok > 0 || skipped > 0
     }
 
-    pub(super) fn fail(&mut self, row: Text, reason: Text) {
+    /// Counts one that failed; returns whether it is one of those that are listed.
+    pub(super) fn fail(&mut self, row: Text, reason: &Text) -> bool {
         self.failed += 1;
-        if self.first.len() < LISTED {
+        let is_listed = self.first.len() < LISTED;
+        if is_listed {
+            let reason = Text::new(&shortened(reason.as_str(), REASON));
             self.first.push(FailedRow { row, reason });
         }
+        is_listed
     }
 
     /// How many went well.

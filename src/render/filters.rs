@@ -46,6 +46,12 @@ fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(html)
 }
 
+/// Text of several lines, which stay lines.
+pub(super) fn lines(text: &str) -> Value {
+    let text = text.replace("\r\n", "\n");
+    Value::from_safe_string(text.split('\n').map(escaped).collect::<Vec<_>>().join("\n"))
+}
+
 /// A value as JSON, to be read and not to be run: it is escaped as any text.
 pub(super) fn json_text(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()

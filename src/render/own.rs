@@ -24,9 +24,8 @@ impl Renderer {
 
     /// A region of the operation's own as its whole element.
     pub(super) fn own_region(&self, subject: &Subject, region: &OwnRegion) -> String {
-        let id = region.id();
-        let pieces: String = region.pieces().map(|piece| self.piece(subject, id, piece)).collect();
-        format!("<div id=\"op-{}-{id}\" class=\"liveop-own\">{pieces}</div>", subject.id)
+        let pieces: String = region.pieces().map(|piece| self.piece(subject, region.id(), piece)).collect();
+        templates::own_element(&subject.id.to_string(), region.id().as_str(), &pieces)
     }
 
     /// One piece of it. It has an id, so that a repeat is harmless.
@@ -41,11 +40,13 @@ impl Renderer {
                 }))
             }
         };
-        format!("<div id=\"op-{}-{id}-{}\">{html}</div>", subject.id, piece.seq)
+        // With a dot, which no name of a region has.
+        format!("<div id=\"op-{}-{id}.{}\">{html}</div>", subject.id, piece.seq)
     }
 
     /// What is news in regions of the operation's own. One that has no place comes into the extra region,
-    /// where an id that is there already is replaced.
+    /// where an id that is there already is replaced. A reader from an attempt before may have something in a place
+    /// that is empty now.
     pub(super) fn own_fragments(
         &self,
         subject: &Subject,
@@ -76,6 +77,13 @@ impl Renderer {
                 }
             };
             frame.fragment(&Fragment { id, swap, html });
+        }
+        if is_new {
+            let set = self.templates.get();
+            for place in set.places(&subject.kind).filter(|place| projection.own().get(place).is_none()) {
+                let html = templates::own_element(&subject.id.to_string(), place, "");
+                frame.fragment(&Fragment { id: format!("{element}-{place}"), swap: Swap::Outer, html });
+            }
         }
     }
 }

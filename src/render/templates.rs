@@ -1,6 +1,6 @@
 //! The templates: those that are built in, and those of a folder.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,7 +98,7 @@ type Stamps = Vec<(PathBuf, Option<SystemTime>)>;
 pub(super) struct Set {
     environment: Environment<'static>,
     /// The own regions that the containers of kinds have places for.
-    places: HashMap<String, HashSet<String>>,
+    places: HashMap<String, BTreeSet<String>>,
 }
 
 impl Templates {
@@ -148,15 +148,24 @@ impl Set {
         &self.environment
     }
 
+    /// The own regions that the container of a kind has places for.
+    pub(super) fn places(&self, kind: &str) -> impl Iterator<Item = &str> {
+        self.places.get(kind).into_iter().flatten().map(String::as_str)
+    }
+
     /// Whether the container of a kind has a place for that region.
     pub(super) fn has_place(&self, kind: &str, id: &str) -> bool {
         self.places.get(kind).is_some_and(|places| places.contains(id))
     }
 }
 
-/// The names in `live_region(op, "name")`.
-fn places_in(source: &str) -> HashSet<String> {
-    let calls = source.split("live_region(").skip(1);
+/// The names in `live_region(op, "name")`, but for those in comments.
+fn places_in(source: &str) -> BTreeSet<String> {
+    let mut parts = source.split("{#");
+    let begin = parts.next().unwrap_or_default();
+    let after_comments = parts.map(|part| part.split_once("#}").map_or("", |(_, after)| after));
+    let source: String = [begin].into_iter().chain(after_comments).collect();
+    let calls = source.split("live_region").skip(1).filter_map(|call| call.trim_start().strip_prefix('('));
     let names = calls.filter_map(|call| {
         let (_, rest) = call.split_once(')')?.0.split_once(',')?;
         let name = rest.trim().trim_matches(['"', '\'']);
@@ -198,6 +207,7 @@ pub(super) fn built_in() -> Environment<'static> {
     templates.set_formatter(filters::escape_visibly);
     templates.add_filter("grouped", filters::grouped);
     templates.add_filter("json_text", |value: Value| filters::json_text(&value));
+    templates.add_filter("lines", filters::lines);
     templates.add_filter("duration", filters::duration);
     templates.add_filter("when", filters::when);
     templates.add_function("live_head", |state: &mut State, op: Value| safe(live_head(state.env(), &op)));
@@ -291,7 +301,12 @@ fn live_region(op: &Value, name: &str) -> Result<Value, Error> {
         return Ok(own);
     }
     let operation = op.get_attr("id")?;
-    Ok(Value::from_safe_string(format!("<div id=\"op-{operation}-{id}\" class=\"liveop-own\"></div>")))
+    Ok(Value::from_safe_string(own_element(&operation.to_string(), id.as_str(), "")))
+}
+
+/// The element of a region of the operation's own.
+pub(super) fn own_element(operation: &str, id: &str, pieces: &str) -> String {
+    format!("<div id=\"op-{operation}-{id}\" class=\"liveop-own\">{pieces}</div>")
 }
 
 /// `render_op_result(op)`: what it came to, by `<kind>_result.html` where there is one, else each key

@@ -27,24 +27,28 @@ impl Drop for Hook {
 }
 
 impl Inner {
-    /// Tells an operation how it ended. On a thread of its own, since it may block; nothing that it does
-    /// changes the ending.
+    /// Tells an operation how it ended. On a thread of its own, since it may block; as many at once as there are
+    /// places for runs. Nothing that it does changes the ending.
     pub(super) fn tell_ending(self: &Arc<Self>, id: OperationId, kind: &str, input: Value, ending: Ending) {
         let Some(kind) = self.registry.get(kind).cloned() else { return };
         let hook = Hook::begin(self);
         let span = tracing::error_span!("on_finish", operation = %id, kind = kind.name);
-        let thread = std::thread::Builder::new().name(format!("end-{}", id.reference()));
-        let spawned = thread.spawn(move || {
-            let _within = span.entered();
-            let call = AssertUnwindSafe(|| hook.0.runtime.block_on(kind.finish(input, ending)));
-            match catch_unwind(call) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "failed"),
-                Err(panic) => tracing::error!(detail = panic_text(&*panic), "panicked"),
+        self.runtime.spawn(async move {
+            let Ok(place) = Arc::clone(&hook.0.hook_places).acquire_owned().await else { return };
+            let thread = std::thread::Builder::new().name(format!("end-{}", id.reference()));
+            let spawned = thread.spawn(move || {
+                let _within = span.entered();
+                let call = AssertUnwindSafe(|| hook.0.runtime.block_on(kind.finish(input, ending)));
+                match catch_unwind(call) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "failed"),
+                    Err(panic) => tracing::error!(detail = panic_text(&*panic), "panicked"),
+                }
+                drop(place);
+            });
+            if let Err(error) = spawned {
+                tracing::error!(operation = %id, %error, "no thread could be started for on_finish");
             }
         });
-        if let Err(error) = spawned {
-            tracing::error!(operation = %id, %error, "no thread could be started for on_finish");
-        }
     }
 }

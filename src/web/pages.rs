@@ -87,7 +87,8 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
                 _ => None,
             };
             let required = field.needs_value();
-            context! { value, error, lost, required, ..Value::from(Serde(field)) }
+            let pattern = field.browser_pattern();
+            context! { value, error, lost, required, pattern, ..Value::from(Serde(field)) }
         })
         .collect();
     let context = context! {

@@ -307,7 +307,7 @@ impl Field {
     }
 
     /// Sets the regular expression that the whole of a text has to match. Browsers check it too,
-    /// where it is one of theirs.
+    /// where they read the same in it.
     pub fn pattern(mut self, pattern: impl Into<Cow<'static, str>>) -> Self {
         match self.text_limits() {
             Some(limits) => limits.pattern = Some(Pattern::new(pattern)),
@@ -337,6 +337,14 @@ impl Field {
     /// Whether it takes a file.
     pub fn is_file(&self) -> bool {
         matches!(self.kind, FieldKind::File { .. })
+    }
+
+    /// The pattern that browsers check.
+    pub(crate) fn browser_pattern(&self) -> Option<&str> {
+        match &self.kind {
+            FieldKind::Text(limits) => limits.pattern.as_ref()?.for_browsers(),
+            _ => None,
+        }
     }
 
     /// Whether it may not be left empty: a number or a date that has a default is always one.

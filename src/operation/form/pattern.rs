@@ -34,6 +34,30 @@ impl Pattern {
         &self.source
     }
 
+    /// As browsers can check it (HTML, section 4.10.5.3.6): none where JavaScript would read something else in it, and keep
+    /// people from what is right.
+    pub(crate) fn for_browsers(&self) -> Option<&str> {
+        let mut rest = &*self.source;
+        while let Some(at) = rest.find(['\\', '[', '(', '&', '-', '~']) {
+            let (sign, after) = rest.split_at(at).1.split_at(1);
+            rest = after;
+            let next = after.chars().next().unwrap_or(' ');
+            let is_same = match sign {
+                "\\" => {
+                    rest = after.get(next.len_utf8()..).unwrap_or("");
+                    r".^$*+?()[]{}|/\-".contains(next)
+                }
+                "[" => next != ':',
+                "(" => next != '?' || after.starts_with("?:"),
+                doubled => !after.starts_with(doubled),
+            };
+            if !is_same {
+                return None;
+            }
+        }
+        Some(&self.source)
+    }
+
     /// Whether the whole of `text` matches; a pattern that is none matches nothing.
     pub fn matches(&self, text: &str) -> bool {
         self.compiled.as_ref().is_ok_and(|pattern| pattern.is_match(text))
@@ -75,6 +99,18 @@ mod tests {
         assert!(pattern.matches("a") && pattern.matches("b7"));
         for other in ["", "ab", "b", "a\n", "xb7"] {
             assert!(!pattern.matches(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn browsers_check_what_they_read_alike() {
+        for same in ["[a-z_]+", r"[0-9]{5}|x\.y", "(?:ab)?c", r"\[a\]", "é+", "a-z"] {
+            assert_eq!(Pattern::new(same).for_browsers(), Some(same));
+        }
+        for other in
+            [r"\w+", r"a\d", "[[:alpha:]]+", "(?i)a", "[a-z&&[^b]]", "[a--b]", r"\\\w", r"\pL", "(?P<a>x)"]
+        {
+            assert_eq!(Pattern::new(other).for_browsers(), None, "{other}");
         }
     }
 

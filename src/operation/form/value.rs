@@ -128,8 +128,9 @@ impl Field {
                 if text.is_empty() {
                     return self.nothing();
                 }
-                // Only this one spelling, so that equal dates are equal texts.
-                let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
+                // Only this one spelling, so that equal dates are equal texts; years of four digits, as browsers send them.
+                let date =
+                    text.parse::<Date>().ok().filter(|date| text.len() == 10 && date.to_string() == text);
                 let within = date
                     .filter(|date| min.is_none_or(|min| *date >= min))
                     .filter(|date| max.is_none_or(|max| *date <= max));
