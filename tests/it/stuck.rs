@@ -146,7 +146,7 @@ async fn an_interrupt_while_the_database_is_held_is_recorded_later() {
 
 #[tokio::test]
 async fn an_end_while_the_database_is_held_is_recorded_later() {
-    let mut alone = Alone::start(&["steps=100", "delay_ms=20"]).await;
+    let mut alone = Alone::start(&["steps=250", "delay_ms=20"]).await;
     let lock = alone.lock();
     alone.says("the ending could not be stored").await;
     drop(lock);
