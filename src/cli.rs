@@ -175,7 +175,7 @@ fn wrong_use(error: &clap::Error) -> Result<ExitCode, Failure> {
 fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let words: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-    let text = words.join(" ");
+    let text = words.join(" ").replace(" tip: ", "; tip: ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     format!("{text} (see liveops --help)")
 }
@@ -195,7 +195,7 @@ mod tests {
         for (words, expected) in [
             (
                 &["liveops", "demo", "--lisen", "h:1"][..],
-                "unexpected argument '--lisen' found tip: a similar argument exists: '--listen' (see liveops --help)",
+                "unexpected argument '--lisen' found; tip: a similar argument exists: '--listen' (see liveops --help)",
             ),
             (
                 &["liveops", "token", "x"],

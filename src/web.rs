@@ -26,7 +26,7 @@ mod throttle;
 pub use self::metrics::metrics;
 pub use embed::OperationPage;
 pub use headers::PROTECTION;
-pub use identify::{Identify, IdentifyError};
+pub use identify::{Identify, IdentifyError, with_next};
 pub use session::Sessions;
 
 use std::sync::Arc;

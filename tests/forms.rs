@@ -124,6 +124,16 @@ impl Home {
 
     /// What comes of the form, filled in so, with a file.
     async fn post(&self, pairs: &[(&str, &str)], file: Option<(&str, &str)>) -> (StatusCode, String) {
+        self.send("every", pairs, file).await
+    }
+
+    /// The same of the form of another kind.
+    async fn send(
+        &self,
+        kind: &str,
+        pairs: &[(&str, &str)],
+        file: Option<(&str, &str)>,
+    ) -> (StatusCode, String) {
         let page = self.form().await;
         let (_, rest) = page.split_once("name=\"csrf_token\" value=\"").expect("a token");
         let token = rest.split('"').next().unwrap_or("");
@@ -137,7 +147,7 @@ impl Home {
             );
         }
         body += "--x--\r\n";
-        let request = Request::post("/operations/new/every")
+        let request = Request::post(format!("/operations/new/{kind}"))
             .header(header::CONTENT_TYPE, "multipart/form-data; boundary=x")
             .body(Body::from(body));
         self.ask(request.expect("a request")).await
@@ -330,6 +340,32 @@ async fn a_field_that_cannot_be_used_stops_the_start() {
     assert!(matches!(refused, StartError::Kind(RegistryError::Field { .. })), "{refused:?}");
     let line = refused.to_string();
     assert!(line.starts_with("kind \"bare\", field \"name\": ") && !line.contains('\n'), "{line}");
+}
+
+/// Its form gives nothing where its type needs a number.
+#[derive(Serialize, Deserialize)]
+struct Unfit {
+    copies: i64,
+}
+
+impl Operation for Unfit {
+    const KIND: &'static str = "unfit";
+
+    fn fields() -> Vec<Field> {
+        vec![Field::number("copies", "Copies")]
+    }
+
+    async fn run(self, _: Progress) -> liveops::Result {
+        unreachable!("nothing fits it")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_does_not_fit_its_kind_is_told_in_general_words() {
+    let home = Home::with(|builder| builder.operation::<Unfit>()).await;
+    let (status, page) = home.send("unfit", &[("copies", "")], None).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(page.contains("Tell whoever runs this site.") && !page.contains("i64"), "{page}");
 }
 
 #[test]

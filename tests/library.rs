@@ -258,3 +258,16 @@ async fn shutting_down_records_what_does_not_end_in_time() {
     assert_eq!(app.state(id).await, State::Interrupted);
     assert!(app.follow(watch).await.contains("\"state\":\"interrupted\""));
 }
+
+#[tokio::test]
+async fn a_mount_is_a_path() {
+    for mount in ["live", "https://x/live", "//live"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let live = LiveOps::builder()
+            .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
+            .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+            .mount(mount);
+        let refused = live.start().await.expect_err("it is refused").to_string();
+        assert!(refused.contains(&format!("{mount:?}")) && refused.contains("/live"), "{refused}");
+    }
+}

@@ -171,6 +171,7 @@ async fn protect(mut response: Response) -> Response {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    tracing_subscriber::fmt::init(); // why a run failed is said here, and not to its user
     let stop = CancellationToken::new();
     let (app, live) = app(Path::new("embed.db"), stop.clone()).await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

@@ -34,9 +34,10 @@ const UNREAD: Duration = Duration::from_secs(120);
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 pub(super) async fn bind(listen: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(listen)
-        .await
-        .map_err(|error| format!("listen: {listen} cannot be used: {error}").into())
+    TcpListener::bind(listen).await.map_err(|error| {
+        format!("listen: {listen} cannot be used: {error}; choose another one with --listen, port 0 for any")
+            .into()
+    })
 }
 
 /// The signals that stop a server. Listened to before anybody is told that it is there.

@@ -13,6 +13,9 @@ use crate::{Operation, Outcome, Progress, Result};
 /// Steps without a delay between two chances for other tasks.
 const YIELD_EVERY: u32 = 1024;
 
+/// What it says of itself, unless it is told otherwise.
+const WORKING: &str = "Working";
+
 /// Takes `steps` steps of `delay_ms`, and ends as it is told.
 ///
 /// At each step it sets the status, writes its log line where one is due, and then waits.
@@ -60,7 +63,7 @@ impl Default for Simulate {
             steps: 100,
             delay_ms: 50,
             log_every: 10,
-            message: "Working".to_owned(),
+            message: WORKING.to_owned(),
             outcome: SimulatedEnd::Ok,
             stages: 0,
             chain: 0,
@@ -99,7 +102,10 @@ impl Operation for Simulate {
     }
 
     fn label(&self) -> String {
-        if self.message.trim().is_empty() { Self::TITLE.to_owned() } else { self.message.clone() }
+        match self.message.trim() {
+            "" | WORKING => format!("{} {}", self.steps, if self.steps == 1 { "step" } else { "steps" }),
+            _ => self.message.clone(),
+        }
     }
 
     async fn run(self, p: Progress) -> Result {

@@ -11,7 +11,7 @@ use super::streams::OpenStreams;
 use super::{Inner, LiveOps, Uploads, follow, housekeeping};
 use crate::access::{Keys, SecretKey};
 use crate::clock::{Clock, SystemClock};
-use crate::operation::{Kind, Operation, Registry, RegistryError};
+use crate::operation::{Kind, Operation, Registry, RegistryError, is_local_path};
 use crate::render::{Addresses, Reading, Renderer, TemplateError};
 use crate::runner::{Runner, Work, epoch};
 use crate::store::{Store, StoreError};
@@ -48,6 +48,9 @@ pub enum StartError {
     /// No secret key was given.
     #[error("no secret key: call .secret_key(…) with at least 32 random bytes")]
     NoSecret,
+    /// The mount is no path.
+    #[error("mount {0:?}: expected a path such as \"/live\", the one where the router is nested")]
+    Mount(String),
     /// A kind cannot be registered.
     #[error(transparent)]
     Kind(#[from] RegistryError),
@@ -192,6 +195,9 @@ impl LiveOpsBuilder {
     pub async fn start(self) -> Result<LiveOps, StartError> {
         let store = self.store.ok_or(StartError::NoStore)?;
         let secret = self.secret.ok_or(StartError::NoSecret)?;
+        if !self.mount.is_empty() && !is_local_path(&self.mount) {
+            return Err(StartError::Mount(self.mount));
+        }
         let folder = self.uploads.unwrap_or_else(|| PathBuf::from("uploads"));
         let uploads = Uploads::new(folder, store.identity());
         let mut registry = Registry::default();
@@ -202,6 +208,12 @@ impl LiveOpsBuilder {
         let mut renderer = Renderer::new(Addresses::new(&self.mount)).with_kinds(&registry);
         if let Some((folder, reading)) = &self.templates {
             renderer = renderer.with_templates(folder, *reading)?;
+            for name in renderer.strangers() {
+                tracing::warn!(
+                    template = name,
+                    "it is no template of ours, nor of a kind that is here: only one that includes it shows it"
+                );
+            }
         }
         let hub = Arc::new(Hub::new(Arc::new(renderer.clone()), self.throttle_hz.unwrap_or(10.0)));
         let log_tail = self.log_tail.unwrap_or(200).max(1);

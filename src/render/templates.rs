@@ -153,6 +153,12 @@ impl Set {
         self.places.get(kind).into_iter().flatten().map(String::as_str)
     }
 
+    /// The templates beside those that replace a built-in one.
+    pub(super) fn own(&self) -> impl Iterator<Item = &str> {
+        let names = self.environment.templates().map(|(name, _)| name);
+        names.filter(|name| TEMPLATES.iter().all(|(ours, _)| ours != name))
+    }
+
     /// Whether the container of a kind has a place for that region.
     pub(super) fn has_place(&self, kind: &str, id: &str) -> bool {
         self.places.get(kind).is_some_and(|places| places.contains(id))

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use tower::ServiceExt as _;
 
-use super::{Ended, Event, EventReader, PATIENCE, Page};
+use super::{Element, Ended, Event, EventReader, PATIENCE, Page};
 use crate::access::Viewer;
 use crate::live::LiveOps;
 use crate::operation::{OperationId, State};
@@ -154,9 +154,11 @@ impl StreamClient {
     /// # Panics
     /// When that does not happen in time, or before the stream ends: with what there was.
     pub async fn until(&mut self, region: &str, wanted: impl Fn(&str) -> bool) {
-        let what =
-            |page: &Page| format!("the region {region:?} to be as wanted: it is {:?}", page.text(region));
-        self.wait(|page| wanted(&page.text(region)), what).await;
+        let what = |page: &Page| match page.region(region) {
+            Some(there) => format!("the region {region:?} to be as wanted: it is {:?}", there.text()),
+            None => format!("the region {region:?}: there are {}", page.region_names().join(", ")),
+        };
+        self.wait(|page| page.region(region).is_some_and(|region| wanted(&region.text())), what).await;
     }
 
     /// Reads on until the operation is in that state. One that passes quickly may never be shown.
@@ -202,7 +204,12 @@ impl StreamClient {
 
     async fn load(app: Router, page: &str, headers: HeaderMap, patience: Duration) -> Self {
         let (status, html) = read(ask(&app, page, &headers, None).await).await;
-        assert_eq!(status, StatusCode::OK, "the answer for {page} was:\n{html}");
+        assert_eq!(
+            status,
+            StatusCode::OK,
+            "{page} was answered by {status}: {:.300}",
+            Element::parse(&html).text()
+        );
         let page = Page::parse(&html);
         let (reader, heard) = (EventReader::default(), Vec::new());
         let mut client = Self { app, headers, page, reader, body: None, cursor: None, heard, patience };

@@ -86,11 +86,11 @@ impl Element {
         html
     }
 
-    /// What a person reads of it: without tags.
+    /// What a person reads of it: without tags, with a space between what stands apart.
     pub fn text(&self) -> String {
         let mut text = String::new();
         self.read_to(&mut text);
-        unescape(&text)
+        unescape(text.trim_end())
     }
 
     /// The value of one of its attributes.
@@ -112,6 +112,16 @@ impl Element {
     /// The first element in it that has the attribute.
     pub(super) fn with(&self, attribute: &str) -> Option<&Self> {
         self.first(&|element| element.has_attribute(attribute))
+    }
+
+    /// What follows `prefix` in the ids of the elements in it, outside of each other but for those of the log.
+    pub(super) fn outermost(&self, prefix: &str, names: &mut Vec<String>) {
+        for child in self.children() {
+            match child.id.as_deref().and_then(|id| id.strip_prefix(prefix)) {
+                Some("log") | None => child.outermost(prefix, names),
+                Some(name) => names.push(name.to_owned()),
+            }
+        }
     }
 
     /// The elements that are its children.
@@ -201,9 +211,27 @@ impl Element {
         for child in &self.children {
             match child {
                 Node::Text(piece) => text.push_str(piece),
+                Node::Element(element) if element.stands_alone() => {
+                    apart(text);
+                    element.read_to(text);
+                    apart(text);
+                }
                 Node::Element(element) => element.read_to(text),
             }
         }
+    }
+
+    /// Whether a person sees it apart from what is beside it.
+    fn stands_alone(&self) -> bool {
+        const INLINE: [&str; 10] = ["a", "b", "bdi", "code", "em", "i", "span", "strong", "time", "u"];
+        !INLINE.contains(&self.name())
+    }
+}
+
+/// What follows is no part of the last word.
+fn apart(text: &mut String) {
+    if !text.is_empty() && !text.ends_with(char::is_whitespace) {
+        text.push(' ');
     }
 }
 

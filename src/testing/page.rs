@@ -117,9 +117,25 @@ impl Page {
         self.document.find(&format!("{}-{name}", self.container))
     }
 
-    /// What a person reads in a region; nothing where there is none.
+    /// What a person reads in a region.
+    ///
+    /// # Panics
+    /// When there is no region of that name: it says which there are.
+    #[track_caller]
     pub fn text(&self, name: &str) -> String {
-        self.region(name).map(Element::text).unwrap_or_default()
+        let Some(region) = self.region(name) else {
+            panic!("there is no region {name:?}, but {}", self.region_names().join(", "))
+        };
+        region.text()
+    }
+
+    /// The names of the regions, but for lines of the log and other parts of them.
+    pub(super) fn region_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        if let Some(container) = self.document.find(&self.container).or(Some(&self.document)) {
+            container.outermost(&format!("{}-", self.container), &mut names);
+        }
+        names
     }
 
     /// The lines of the log that it shows, without their times.

@@ -55,7 +55,11 @@ pub(super) async fn start(
     match app.live.submit(&viewer, &kind.name, input, sent).await {
         Ok(id) => Ok(Redirect::to(&app.live.renderer().addresses().operation(id)).into_response()),
         Err(NotStarted::NoKind(_)) => Err(Refusal::NotFound),
-        Err(NotStarted::Input(error)) => form(&[], Some(error.to_string())),
+        Err(NotStarted::Input(error)) => {
+            // Whoever wrote the kind is to blame, and not who filled in its form.
+            tracing::error!(kind = kind.name, %error, "what its form gives does not fit the kind");
+            form(&[], Some("This form does not fit what it starts. Tell whoever runs this site.".to_owned()))
+        }
         Err(NotStarted::Deep(error)) => form(&[], Some(error.to_string())),
         Err(NotStarted::Fields(errors)) => form(&errors, None),
         Err(NotStarted::Store(error)) => Err(error.into()),

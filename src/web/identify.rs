@@ -29,11 +29,22 @@ pub trait Identify: Send + Sync + 'static {
     /// When that could not be found out; the request then gets 503.
     async fn identify(&self, parts: &Parts) -> Result<Option<Viewer>, IdentifyError>;
 
-    /// Where people sign in and come back to `next`; without it they get 401.
+    /// Where people sign in and come back to `next`: see [`with_next`]. Without it they get 401.
     fn sign_in(&self, next: &str) -> Option<String> {
         let _ = next;
         None
     }
+}
+
+/// The address of a sign-in that leads back to `next` afterwards, for [`Identify::sign_in`].
+///
+/// ```
+/// let address = liveops::web::with_next("/login", "/live/operations?state=failed&kind=a");
+/// assert_eq!(address, "/login?next=%2Flive%2Foperations%3Fstate%3Dfailed%26kind%3Da");
+/// ```
+pub fn with_next(sign_in: &str, next: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+    format!("{sign_in}?{query}")
 }
 
 /// Lets signed-in viewers pass, and sends others to sign in; what a script asked for, and streams,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tower_cookies::cookie::SameSite;
 use tower_cookies::{Cookie, Cookies};
 
-use super::identify::{Identify, IdentifyError};
+use super::identify::{Identify, IdentifyError, with_next};
 use crate::access::{Viewer, random_text};
 use crate::clock::{Clock, SystemClock};
 use crate::operation::is_local_path;
@@ -119,8 +119,7 @@ impl Identify for Sessions {
         if !is_page(next) {
             return Some("/login".to_owned());
         }
-        let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
-        Some(format!("/login?{query}"))
+        Some(with_next("/login", next))
     }
 }
 

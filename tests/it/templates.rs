@@ -111,3 +111,22 @@ async fn a_region_that_fails_to_render_says_so_in_its_place() {
     );
     assert!(!page.html.contains("no_such_function"), "{}", page.html);
 }
+
+#[tokio::test]
+async fn a_misspelt_template_is_warned_of() {
+    let folder = folder(&[
+        ("simulate_result.html", "x"),
+        ("simulate_chart.html", "x"),
+        ("_part.html", "x"),
+        ("mine/part.html", "x"),
+        ("operation.html", "{% extends 'base.html' %}"),
+        ("simulat_result.html", "x"),
+        ("operatoins.html", "x"),
+    ]);
+    let server = server(&folder).await;
+    server.demo_user().await.get("/").await;
+    let said = server.said();
+    let warned: Vec<_> = said.lines().filter(|line| line.contains("no template of ours")).collect();
+    assert_eq!(warned.len(), 2, "{said}");
+    assert!(warned[0].contains("operatoins.html") && warned[1].contains("simulat_result.html"), "{said}");
+}

@@ -125,7 +125,7 @@ async fn the_page_follows_the_operation_to_its_end() {
     home.let_pass("go");
     client.until("status", |text| text.contains("Almost")).await;
     assert!(client.cursor().is_some());
-    assert_eq!(client.page().text("chart"), "firstsecond");
+    assert_eq!(client.page().text("chart"), "first second");
     // The tail of the log, as the script trims it.
     assert_eq!(client.page().line_numbers(), (102..=301).collect::<Vec<_>>());
     assert_eq!(client.page().log().last().map(String::as_str), Some("line 299"));

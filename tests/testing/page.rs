@@ -99,5 +99,18 @@ fn html_is_read_as_it_is_written() {
     let source = "a < b <p class=x>one<br>two<img src=\"x>y\"></p><script>if (a</b) '<p>'</script><svg><path/></svg>&amp;&nbsp;&#39;";
     let document = Element::parse(source);
     assert_eq!(document.html(), source);
-    assert_eq!(document.text(), "a < b onetwo&\u{a0}'");
+    assert_eq!(document.text(), "a < b one two &\u{a0}'");
+}
+
+#[test]
+#[should_panic(expected = "there is no region \"stauts\", but status, list, log-lines, own")]
+fn a_region_that_is_not_there_is_no_empty_text() {
+    page().text("stauts");
+}
+
+#[test]
+fn what_stands_apart_is_read_apart() {
+    let text = |html: &str| Element::parse(html).text();
+    assert_eq!(text("<tr><td>tables</td><td>20</td></tr><p>a<b>b</b>c</p>"), "tables 20 abc");
+    assert_eq!(text("<p>one </p>\n<p>two</p>"), "one \ntwo");
 }
