@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use liveops::operation::{NewOperation, OperationId, Record};
+use liveops::operation::{NewOperation, OperationId};
 use liveops::store::{Sqlite, Store as _};
+use liveops::testing::StreamClient;
 use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
 
@@ -67,10 +68,13 @@ async fn a_page_shows_ten_links_in_each_direction_and_says_that_there_are_more()
         .expect("it starts");
     let alone = live.start(&viewer("ada"), Link { left: 0 }).await.expect("started");
     let first = live.start(&viewer("ada"), Link { left: 12 }).await.expect("started");
-    ended(&store, alone).await;
+    StreamClient::open(&live, &viewer("ada"), alone).await.end().await;
+    let mut client = StreamClient::open(&live, &viewer("ada"), first).await;
     let mut chain = vec![first];
-    while let Some(next) = ended(&store, chain[chain.len() - 1]).await.ending.and_then(|ending| ending.next) {
-        chain.push(next);
+    while let Some(next) = client.end().await.next {
+        let id = next.rsplit('/').next().expect("an address");
+        chain.push(id.parse().expect("an id"));
+        client = client.next_page().await;
     }
     assert_eq!(chain.len(), 13);
     assert!(breadcrumb(&live, alone).await.is_empty(), "it is in no chain");
@@ -110,18 +114,4 @@ async fn a_page_shows_ten_links_in_each_direction_and_says_that_there_are_more()
     assert_eq!(breadcrumb(&live, chain[12]).await, expected, "the seven oldest are gone");
     assert_eq!(breadcrumb(&live, chain[7]).await[..2], [&more[..], &own(5)].concat());
     live.shutdown(Duration::ZERO).await;
-}
-
-/// The operation's record once it is over.
-async fn ended(store: &Sqlite, id: OperationId) -> Record {
-    let over = async {
-        loop {
-            let record = store.record(id).await.expect("the store").expect("there");
-            if record.state.is_final() {
-                return record;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), over).await.expect("it ends")
 }
