@@ -299,7 +299,7 @@ impl LiveOps {
 
     /// The path of an operation's page, to redirect to after a start.
     pub fn url(&self, id: OperationId) -> String {
-        self.0.renderer.addresses().operation(id)
+        self.0.renderer.addresses().page(id)
     }
 
     /// The kinds that can be started here.

@@ -234,12 +234,12 @@ impl Renderer {
             kind_title => &*row.kind_title,
             state => row.state.as_str(),
             word => row.state.word(),
-            url => self.addresses.operation(row.id),
+            url => self.addresses.page(row.id),
             before => row.before,
             percent => row.percent,
             summary => row.summary.as_deref(),
             figures => figures,
-            next_url => row.next.map(|next| self.addresses.operation(next)),
+            next_url => row.next.map(|next| self.addresses.page(next)),
             created => row.created.strftime(SECONDS).to_string(),
             took_seconds => row.took_seconds,
         }
@@ -288,7 +288,7 @@ impl FrameRenderer for Renderer {
             if let Some(next) = ending.next {
                 frame.chain(id, next, &self.addresses.operation(next));
             }
-            frame.end(id, ending.state, &self.addresses.operation(id), ending.redirect.as_deref());
+            frame.end(id, ending.state, &self.addresses.page(id), ending.redirect.as_deref());
         }
         frame.finish(delta.to)
     }

@@ -260,7 +260,7 @@ async fn shutting_down_records_what_does_not_end_in_time() {
 }
 
 #[tokio::test]
-async fn a_mount_is_a_path() {
+async fn what_is_wired_is_a_path() {
     for mount in ["live", "https://x/live", "//live"] {
         let folder = tempfile::tempdir().expect("a folder");
         let live = LiveOps::builder()
@@ -269,5 +269,14 @@ async fn a_mount_is_a_path() {
             .mount(mount);
         let refused = live.start().await.expect_err("it is refused").to_string();
         assert!(refused.contains(&format!("{mount:?}")) && refused.contains("/live"), "{refused}");
+    }
+    for page in ["/imports", "imports/{id}", "//host/{id}"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let live = LiveOps::builder()
+            .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
+            .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+            .page_at(page);
+        let refused = live.start().await.expect_err("it is refused").to_string();
+        assert!(refused.contains(&format!("{page:?}")) && refused.contains("/imports/{id}"), "{refused}");
     }
 }

@@ -61,6 +61,7 @@ pub(super) async fn live(database: &File) -> Result<LiveOps, Failure> {
         // A new one for each start; yours comes from where your secrets are.
         .secret_key(SecretKey::new(liveops::access::random_text().as_bytes())?)
         .mount("/live")
+        .page_at("/imports/{id}") // where links lead, instead of to ours
         .operation::<Import>();
     Ok(live.start().await?)
 }
@@ -85,7 +86,7 @@ pub(super) async fn start(
         .start(&session.viewer(), Import { customers })
         .await
         .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    Ok(Redirect::to(&format!("/imports/{id}")))
+    Ok(Redirect::to(&shop.live.url(id)))
 }
 
 /// The page of an import, live.

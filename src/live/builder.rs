@@ -25,6 +25,7 @@ pub struct LiveOpsBuilder {
     fallbacks: Vec<SecretKey>,
     kinds: Vec<Kind>,
     mount: String,
+    page: Option<String>,
     uploads: Option<PathBuf>,
     max_upload_bytes: Option<u64>,
     token_ttl: Option<Duration>,
@@ -51,6 +52,9 @@ pub enum StartError {
     /// The mount is no path.
     #[error("mount {0:?}: expected a path such as \"/live\", the one where the router is nested")]
     Mount(String),
+    /// The address of the application's own page is none.
+    #[error("page_at {0:?}: expected a path with {{id}} in it, such as \"/imports/{{id}}\"")]
+    Page(String),
     /// A kind cannot be registered.
     #[error(transparent)]
     Kind(#[from] RegistryError),
@@ -98,6 +102,13 @@ impl LiveOpsBuilder {
     /// The path below which the router will be nested, such as `/live`; the root by default.
     pub fn mount(mut self, path: &str) -> Self {
         path.clone_into(&mut self.mount);
+        self
+    }
+
+    /// Where the application has a page of its own for an operation, by [`LiveOps::page`]: a path with `{id}` in it, such as
+    /// `/imports/{id}`. Links and redirects lead there; our own pages stay where they are.
+    pub fn page_at(mut self, path: &str) -> Self {
+        self.page = Some(path.to_owned());
         self
     }
 
@@ -198,6 +209,9 @@ impl LiveOpsBuilder {
         if !self.mount.is_empty() && !is_local_path(&self.mount) {
             return Err(StartError::Mount(self.mount));
         }
+        if let Some(page) = self.page.as_ref().filter(|page| !is_local_path(page) || !page.contains("{id}")) {
+            return Err(StartError::Page(page.clone()));
+        }
         let folder = self.uploads.unwrap_or_else(|| PathBuf::from("uploads"));
         let uploads = Uploads::new(folder, store.identity());
         let mut registry = Registry::default();
@@ -205,7 +219,11 @@ impl LiveOpsBuilder {
             let uploads = uploads.clone();
             registry.add(kind.prepared(move |input| uploads.bring_home(input)))?;
         }
-        let mut renderer = Renderer::new(Addresses::new(&self.mount)).with_kinds(&registry);
+        let mut addresses = Addresses::new(&self.mount);
+        if let Some(page) = &self.page {
+            addresses = addresses.with_page(page);
+        }
+        let mut renderer = Renderer::new(addresses).with_kinds(&registry);
         if let Some((folder, reading)) = &self.templates {
             renderer = renderer.with_templates(folder, *reading)?;
             for name in renderer.strangers() {

@@ -6,12 +6,19 @@ use crate::operation::OperationId;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses {
     mount: String,
+    /// The application's own page of an operation, with `{id}` in it.
+    page: Option<String>,
 }
 
 impl Addresses {
     /// Addresses below `mount`: empty, or a path such as `/live`.
     pub fn new(mount: &str) -> Self {
-        Self { mount: mount.trim_end_matches('/').to_owned() }
+        Self { mount: mount.trim_end_matches('/').to_owned(), page: None }
+    }
+
+    /// The same, but people are led to an operation's page of the application's own: a path with `{id}` in it.
+    pub fn with_page(self, path: &str) -> Self {
+        Self { page: Some(path.to_owned()), ..self }
     }
 
     /// Where a path of ours is: `/assets/x`, say.
@@ -24,7 +31,15 @@ impl Addresses {
         self.at("/operations")
     }
 
-    /// An operation's page.
+    /// Where people find an operation's page.
+    pub fn page(&self, id: OperationId) -> String {
+        match &self.page {
+            Some(path) => path.replace("{id}", &id.to_string()),
+            None => self.operation(id),
+        }
+    }
+
+    /// Our own page of an operation, which the script fetches.
     pub fn operation(&self, id: OperationId) -> String {
         format!("{}/operations/{id}", self.mount)
     }

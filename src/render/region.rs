@@ -104,7 +104,7 @@ impl Renderer {
                     result => result,
                     has_template => self.has(&templates::result_of(&subject.kind)),
                     redirect => ending.and_then(|ending| ending.redirect.as_ref()),
-                    next_url => ending.and_then(|ending| ending.next).map(|next| at.operation(next)),
+                    next_url => ending.and_then(|ending| ending.next).map(|next| at.page(next)),
                     reference => id.to_string(),
                     new_url => self.has_form(&subject.kind).then(|| at.new_operation(&subject.kind)),
                     can_restart => self.runs(&subject.kind),

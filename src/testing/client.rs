@@ -108,7 +108,7 @@ impl StreamClient {
         let router = web::router(live.clone(), Always(viewer.clone()), &WebOptions::default());
         let mount = live.renderer().addresses().at("");
         let app = if mount.is_empty() { router } else { Router::new().nest(&mount, router) };
-        Self::visit(&app, &live.url(id), &[]).await
+        Self::visit(&app, &live.renderer().addresses().operation(id), &[]).await
     }
 
     /// Opens a page of the application that has a live container, with these headers in every request: the cookie of a

@@ -53,7 +53,7 @@ pub(super) async fn start(
     let submission = submission.map(|key| Submission::new(key, &by_content(&input, &files)));
     let sent = Sent { submission, files, claimed: false };
     match app.live.submit(&viewer, &kind.name, input, sent).await {
-        Ok(id) => Ok(Redirect::to(&app.live.renderer().addresses().operation(id)).into_response()),
+        Ok(id) => Ok(Redirect::to(&app.live.renderer().addresses().page(id)).into_response()),
         Err(NotStarted::NoKind(_)) => Err(Refusal::NotFound),
         Err(NotStarted::Input(error)) => {
             // Whoever wrote the kind is to blame, and not who filled in its form.
@@ -117,5 +117,5 @@ pub(super) async fn restart(
 }
 
 fn to_page(app: &App, id: OperationId) -> Response {
-    Redirect::to(&app.live.renderer().addresses().operation(id)).into_response()
+    Redirect::to(&app.live.renderer().addresses().page(id)).into_response()
 }

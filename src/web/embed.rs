@@ -108,7 +108,7 @@ fn breadcrumb(chain: &Chain, record: &Record, at: &Addresses) -> Option<Value> {
     let link = |link: &Record, is_current: bool| {
         context! {
             title => &*link.title,
-            url => (!is_current).then(|| at.operation(link.id)),
+            url => (!is_current).then(|| at.page(link.id)),
             state => link.state.as_str(),
             word => link.state.word(),
         }

@@ -83,6 +83,28 @@ async fn an_import_is_live_in_the_applications_own_page_until_its_sign_out() {
     assert_eq!(follow(&client, &page).await.status(), 401);
 }
 
+/// What leads to an operation leads to the application's own page of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn links_and_redirects_lead_to_the_applications_own_page() {
+    let shop = Shop::open().await;
+    let (client, csrf) = signed_in(&shop).await;
+    let page = import(&client, &csrf, 5000).await.location().to_owned();
+    let id = page.strip_prefix("/imports/").expect("the application's own page");
+    let html = client.get(&page).await.text();
+    let list = client.get("/live/operations").await.text();
+    assert!(list.contains(&format!("<a href=\"{page}\">")), "{list}");
+    // The script's page has to have a container and a token whatever the application answers.
+    let ours = attribute(&html, "<section", "data-liveop-page").expect("a live container");
+    assert_eq!(ours, format!("/live/operations/{id}"));
+    let stream = follow(&client, &html).await;
+    let cancel = format!("{ours}/cancel");
+    let fields = hidden_inputs(&html, &format!("action=\"{cancel}\"")).expect("its form");
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(client.send(Ask::post(&cancel).form(&fields)).await.location(), page);
+    let stream = soon("the end", stream.text()).await.expect("the stream ended");
+    assert!(stream.contains(&format!("\"state\":\"cancelled\",\"url\":\"{page}\"")), "{stream}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_does_not_wait_for_what_is_watched() {
     let mut shop = Shop::open().await;
