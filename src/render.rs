@@ -11,7 +11,7 @@ pub use filters::duration;
 use templates::Templates;
 pub use templates::{Reading, TemplateError};
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,14 +105,15 @@ impl Renderer {
 
     /// The templates right in the folder that are called like none that is asked for: misspelt, most often. What is there to
     /// be included begins with `_` or is in a folder of its own.
-    pub(crate) fn strangers(&self) -> Vec<String> {
+    pub(crate) fn strangers(&self) -> BTreeSet<String> {
         let is_of_kind = |name: &str| {
             let kinds = self.kinds.iter().flat_map(|kinds| kinds.keys());
             kinds.filter_map(|kind| name.strip_prefix(kind.as_str())).any(|rest| rest.starts_with(['_', '.']))
         };
         let set = self.templates.get();
         let is_part = |name: &str| name.starts_with('_') || name.contains('/');
-        set.own().filter(|name| !is_part(name) && !is_of_kind(name)).map(str::to_owned).collect()
+        let strangers = set.own().filter(|name| !is_part(name) && !is_of_kind(name)).map(str::to_owned);
+        strangers.collect::<BTreeSet<_>>()
     }
 
     fn runs(&self, kind: &str) -> bool {
