@@ -195,8 +195,9 @@ impl Progress {
     /// Enters a stage, which lasts until the guard is dropped. The bar starts anew. A name that was
     /// not announced is added at the end.
     pub fn stage(&self, name: impl AsRef<str>) -> Stage {
-        self.sink.update(Update::EnterStage(Text::new(name.as_ref())));
-        Stage { sink: Arc::clone(&self.sink) }
+        let name = Text::new(name.as_ref());
+        self.sink.update(Update::EnterStage(name.clone()));
+        Stage { name, sink: Arc::clone(&self.sink) }
     }
 
     /// Whether somebody asked the operation to stop.
@@ -269,11 +270,12 @@ impl std::fmt::Debug for Progress {
 /// The stage that work is in. Dropping it leaves the stage.
 #[must_use = "the stage ends when this is dropped: keep it with `let _stage = …`"]
 pub struct Stage {
+    name: Text,
     sink: Arc<dyn Sink>,
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.sink.update(Update::LeaveStage);
+        self.sink.update(Update::LeaveStage(self.name.clone()));
     }
 }

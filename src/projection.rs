@@ -57,9 +57,12 @@ pub struct Projection {
     /// How fast the whole goes on.
     #[serde(default)]
     speed: estimate::Speed,
-    /// The furthest that the whole was with stages, 0 to 1.
+    /// The furthest that the whole was, 0 to 1.
     #[serde(default)]
     furthest: f64,
+    /// There were stages, so that it never goes back.
+    #[serde(default)]
+    staged: bool,
     #[serde(default)]
     tally: Tally,
     #[serde(default)]
@@ -105,6 +108,7 @@ impl Projection {
             bar: Bar::new(now),
             speed: estimate::Speed::new(now),
             furthest: 0.0,
+            staged: false,
             tally: Tally::default(),
             own: Own::default(),
             log: LogTail::new(log_tail),
@@ -121,7 +125,7 @@ impl Projection {
             return false;
         }
         self.updated = self.updated.max(now);
-        let settles = !matches!(update, Update::LeaveStage | Update::Ended(_) | Update::State(_));
+        let settles = !matches!(update, Update::LeaveStage(_) | Update::Ended(_) | Update::State(_));
         let settled = settles && self.stages.settle();
         if settled {
             self.begin_bar();
@@ -170,18 +174,20 @@ impl Projection {
             Update::Replace { id, content } => return self.own.replace(id, content, self.version + 1),
             Update::Append { id, content } => return self.own.append(id, content, self.version + 1),
             Update::Stages(specs) => {
+                self.staged |= !specs.is_empty();
                 self.stages.announce(specs);
                 self.touch(Region::Stages);
                 self.touch(Region::Progress);
                 self.advance();
             }
             Update::EnterStage(name) => {
+                self.staged = true;
                 self.stages.enter(name, self.updated);
                 self.begin_bar();
             }
-            Update::LeaveStage => {
+            Update::LeaveStage(name) => {
                 // What is said next tells whether it was done.
-                self.stages.leave_later(self.updated);
+                self.stages.leave_later(&name, self.updated);
                 return false;
             }
             Update::Log { level, text } => {
@@ -215,6 +221,18 @@ impl Projection {
             }
         }
         true
+    }
+
+    /// Nothing was said for a while: elapsed time, rate and time left are looked at anew. Returns whether there is
+    /// a time left that was told.
+    pub fn fall_silent(&mut self, now: Timestamp) -> bool {
+        let told = !self.state.is_final() && self.seconds_left().is_some();
+        if told {
+            self.updated = self.updated.max(now);
+            self.touch(Region::Progress);
+            self.advance();
+        }
+        told
     }
 
     /// Publishes what changed. Returns whether there was anything.
@@ -350,7 +368,7 @@ impl Projection {
         self.speed.seconds_until(1.0)
     }
 
-    /// The whole work done, 0 to 100, where it is known. With stages it never goes back; without them it is
+    /// The whole work done, 0 to 100, where it is known. Once there are stages it never goes back; without them it is
     /// that of the present count.
     pub fn overall_percent(&self) -> Option<f64> {
         if self.state == State::Succeeded {
@@ -361,7 +379,7 @@ impl Projection {
 
     fn whole(&self) -> Option<f64> {
         let whole = self.stages.overall(self.bar.fraction());
-        if self.stages.is_empty() {
+        if !self.staged {
             return whole;
         }
         let furthest = Some(self.furthest).filter(|furthest| *furthest > 0.0);
@@ -372,9 +390,7 @@ impl Projection {
     fn advance(&mut self) {
         self.bar.observe(self.updated);
         if let Some(whole) = self.whole() {
-            if !self.stages.is_empty() {
-                self.furthest = whole;
-            }
+            self.furthest = self.furthest.max(whole);
             self.speed.observe(whole, self.updated);
         }
     }
@@ -406,6 +422,9 @@ impl Projection {
         let changed = change(&mut self.bar);
         if changed {
             self.touch(Region::Progress);
+            if self.stages.is_empty() {
+                self.furthest = self.furthest.max(self.bar.fraction().unwrap_or(0.0));
+            }
             self.touch_stage_percent();
             if self.speed.is_due(self.updated) {
                 self.advance();

@@ -116,6 +116,11 @@ impl Renderer {
         strangers.collect::<BTreeSet<_>>()
     }
 
+    /// The templates with a `live_region` that is in none of `<kind>_live.html`.
+    pub(crate) fn misplaced(&self) -> BTreeSet<String> {
+        self.templates.get().misplaced().map(str::to_owned).collect()
+    }
+
     fn runs(&self, kind: &str) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains_key(kind))
     }

@@ -9,14 +9,17 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use jiff::Timestamp;
 use liveops::live::RestartAnswer;
-use liveops::operation::{OperationId, State};
-use liveops::progress::{Cancel, Content, ContentError, Html, REGION_LIMIT, Sink, Update};
+use liveops::operation::{Ending, OperationId, State};
+use liveops::progress::{
+    Cancel, Cancelled, Content, ContentError, ElementId, Html, Level, REGION_LIMIT, Sink, Update,
+};
 use liveops::projection::Projection;
 use liveops::store::{Accounts as _, Digest, Sqlite, User};
 use liveops::stream::{Cursor, FrameRenderer as _, Subject};
 use liveops::testing::StreamClient;
 use liveops::web::{self, WebOptions};
 use liveops::{LiveOps, Operation, Progress, SecretKey, Viewer};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tempfile::TempDir;
@@ -217,6 +220,96 @@ async fn a_place_that_the_next_attempt_leaves_empty_is_empty_for_those_who_watch
     let text = String::from_utf8(frame.bytes.to_vec()).expect("UTF-8").replace("\\\"", "\"");
     assert!(text.contains(&format!("{place}</div>")), "{text}");
     assert!(!text.contains("-gone"), "a comment is no place: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_with_a_place_is_sent_to_its_place() {
+    let live = "{% extends 'live.html' %}{% block own %}{{ live_region(op, 'chart') }}{% endblock %}";
+    let home =
+        Home::new(&[CHART, ("draw_live.html", live), ("draw_result.html", "{{ result.a.b.c }}")]).await;
+    let subject = Subject { id: OperationId::new(), kind: "draw".into(), owner: "id-ada".into() };
+    let mut page = Projection::new(7, 1, State::Running, 200, Timestamp::now());
+    let frame = |page: &mut Projection, seen: Cursor| {
+        page.flush();
+        let delta = page.since(seen).expect("something is news");
+        let bytes = home.live.renderer().frame(&subject, page, &delta).bytes.to_vec();
+        String::from_utf8(bytes).expect("UTF-8").replace("\\\"", "\"")
+    };
+    frame(&mut page, Cursor::START);
+    let content = |name: &str| Arc::new(Content::template("chart", json!({ "name": name })).expect("a name"));
+    let id = || ElementId::new("chart").expect("a name");
+    let element = format!("op-{}-chart", subject.id);
+    let seen = page.cursor();
+    page.apply(Update::Replace { id: id(), content: content("one") }, Timestamp::now());
+    let text = frame(&mut page, seen);
+    assert!(
+        text.contains(&format!("{{\"id\":\"{element}\",\"swap\":\"outer\"")) && text.contains("<p>one</p>"),
+        "{text}"
+    );
+    let seen = page.cursor();
+    page.apply(Update::Append { id: id(), content: content("two") }, Timestamp::now());
+    let text = frame(&mut page, seen);
+    assert!(
+        text.contains(&format!("{{\"id\":\"{element}\",\"swap\":\"append\"")) && text.contains("<p>two</p>"),
+        "{text}"
+    );
+
+    // A result that fails to render leaves the message in its place.
+    let seen = page.cursor();
+    let ending = Ending { result: Some(json!({})), ..Ending::failed("No such table") };
+    page.apply(Update::Ended(ending), Timestamp::now());
+    let text = frame(&mut page, seen);
+    assert!(
+        text.contains("No such table") && text.contains("could not be shown") && text.contains("Try"),
+        "{text}"
+    );
+}
+
+/// What a run would be heard to say.
+fn said_by(say: impl FnOnce(&Progress)) -> Vec<Update> {
+    struct Heard(Mutex<Vec<Update>>);
+    impl Sink for Heard {
+        fn update(&self, update: Update) {
+            self.0.lock().push(update);
+        }
+    }
+    let heard = Arc::new(Heard(Mutex::default()));
+    say(&Progress::new(Arc::clone(&heard) as _, Cancel::default()));
+    heard.0.lock().clone()
+}
+
+#[test]
+fn what_is_said_is_said_as_it_was_meant() {
+    let said = said_by(|p| p.status_at(Level::Error, "no"));
+    assert!(matches!(&said[..], [Update::Status { level: Level::Error, .. }]), "{said:?}");
+    let counts = |said: &[Update]| match said {
+        [Update::Count { label, unit, total }, ..] => {
+            (label.as_ref().map(ToString::to_string), unit.as_ref().map(ToString::to_string), *total)
+        }
+        other => panic!("{other:?}"),
+    };
+    let said = said_by(|p| p.track(1..=3).label("Reading").unit("rows").into_iter().for_each(drop));
+    assert_eq!(counts(&said), (Some("Reading".into()), Some("rows".into()), Some(3)));
+    // A size hint that is not exact is no total.
+    let said = said_by(|p| p.track((1..=3).filter(|n| n % 2 == 0)).into_iter().for_each(drop));
+    assert_eq!(counts(&said), (None, None, None));
+    let said = said_by(|p| p.track((1..=3).filter(|n| n % 2 == 0)).total(9).into_iter().for_each(drop));
+    assert_eq!(counts(&said).2, Some(9));
+}
+
+#[tokio::test]
+async fn a_tracked_stream_that_waits_notices_a_cancel() {
+    let cancel = Cancel::default();
+    let p = Progress::new(Arc::new(Nobody), cancel.clone());
+    let items = tokio_stream::iter([1]).chain(tokio_stream::pending());
+    let mut items = p.track_stream(items);
+    assert_eq!(items.next().await, Some(Ok(1)));
+    let waiting = async {
+        let next = items.next().await;
+        (next, items.next().await)
+    };
+    let (seen, ()) = tokio::join!(waiting, async { cancel.request() });
+    assert_eq!(seen, (Some(Err(Cancelled)), None));
 }
 
 struct Nobody;

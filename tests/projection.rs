@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use liveops::operation::{Ending, State};
 use liveops::progress::{Level, StageSpec, Text, Update};
-use liveops::projection::{Projection, StageState};
+use liveops::projection::{Projection, Region, StageState};
 use proptest::prelude::*;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -21,16 +21,18 @@ fn in_the_first_of_two_stages(percent: f64) -> Projection {
     page
 }
 
+/// What a stage's guard says when it is dropped.
+fn leave(stage: &str) -> Update {
+    Update::LeaveStage(Text::new(stage))
+}
+
 #[test]
 fn a_stage_that_is_left_because_of_a_cancel_does_not_count_as_done() {
     let mut page = in_the_first_of_two_stages(26.0);
     assert_eq!(page.overall_percent(), Some(13.0));
-    for update in [
-        Update::State(State::Cancelling),
-        // What its guard says when it is dropped.
-        Update::LeaveStage,
-        Update::Ended(Ending::plain(State::Cancelled)),
-    ] {
+    for update in
+        [Update::State(State::Cancelling), leave("Read"), Update::Ended(Ending::plain(State::Cancelled))]
+    {
         page.apply(update, NOW);
         assert_eq!(page.overall_percent(), Some(13.0));
     }
@@ -42,10 +44,10 @@ fn a_stage_that_is_left_because_of_a_cancel_does_not_count_as_done() {
 fn one_that_goes_on_although_it_was_asked_to_stop_leaves_its_stages_all_the_same() {
     let mut page = in_the_first_of_two_stages(26.0);
     page.apply(Update::State(State::Cancelling), NOW);
-    page.apply(Update::LeaveStage, NOW);
+    page.apply(leave("Read"), NOW);
     page.apply(Update::EnterStage(Text::new("Write")), NOW);
     assert_eq!(page.overall_percent(), Some(50.0));
-    page.apply(Update::LeaveStage, NOW);
+    page.apply(leave("Write"), NOW);
     page.apply(Update::Ended(Ending::plain(State::Succeeded)), NOW);
     assert!(page.stages().iter().all(|stage| stage.state == StageState::Done));
 }
@@ -65,7 +67,7 @@ fn what_is_left_is_of_the_whole_work() {
 #[test]
 fn a_stage_that_is_left_because_of_an_error_does_not_count_as_done() {
     let mut page = in_the_first_of_two_stages(26.0);
-    page.apply(Update::LeaveStage, NOW);
+    page.apply(leave("Read"), NOW);
     assert_eq!(page.overall_percent(), Some(13.0));
     page.apply(Update::Ended(Ending::failed("no")), NOW);
     assert_eq!(page.overall_percent(), Some(13.0));
@@ -76,7 +78,7 @@ fn a_stage_that_is_left_because_of_an_error_does_not_count_as_done() {
 #[test]
 fn what_goes_on_after_a_stage_says_that_it_was_done() {
     let mut page = in_the_first_of_two_stages(26.0);
-    page.apply(Update::LeaveStage, NOW);
+    page.apply(leave("Read"), NOW);
     page.apply(Update::Log { level: Level::Info, text: Text::new("read") }, NOW);
     assert_eq!(page.overall_percent(), Some(50.0));
     assert!(page.stages().iter().any(|stage| stage.state == StageState::Done));
@@ -84,16 +86,17 @@ fn what_goes_on_after_a_stage_says_that_it_was_done() {
 
 proptest! {
     #[test]
-    fn with_stages_the_whole_never_goes_back(steps in prop::collection::vec((0usize..5, 0.0..100.0f64), 1..40)) {
+    fn with_stages_the_whole_never_goes_back(steps in prop::collection::vec((0usize..6, 0.0..100.0f64), 1..40)) {
         let mut page = in_the_first_of_two_stages(10.0);
         let mut furthest = 0.0f64;
         for (step, number) in steps {
             let name = ["Read", "Write", "Unannounced"][number as usize % 3];
             page.apply(match step {
                 0 => Update::EnterStage(Text::new(name)),
-                1 => Update::LeaveStage,
+                1 => leave(name),
                 2 => Update::Count { label: None, unit: None, total: Some(9) },
                 3 => Update::Done(number as u64 % 12),
+                4 => Update::Stages((0..number as usize % 3).map(|n| StageSpec::new(name, n as f64 + 0.5)).collect()),
                 _ => Update::Percent(number),
             }, NOW);
             let whole = page.overall_percent().expect("there are stages");
@@ -115,4 +118,58 @@ fn failed_rows_are_counted_and_lines_of_the_log() {
     assert_eq!(tally.first_failed().len(), 20, "a page lists some");
     let line = page.log().last().expect("a line");
     assert_eq!((line.text.as_str(), line.failure()), ("line 99: a: b", Some(("line 99", "a: b"))));
+}
+
+#[test]
+fn stages_count_by_their_weights() {
+    let mut page = Projection::new(1, 1, State::Running, 200, NOW);
+    page.apply(Update::Stages(vec![StageSpec::new("Read", 1.0), StageSpec::new("Write", 3.0)]), NOW);
+    page.apply(Update::EnterStage(Text::new("Read")), NOW);
+    page.apply(Update::Percent(50.0), NOW);
+    assert_eq!(page.overall_percent(), Some(12.5));
+    page.apply(Update::EnterStage(Text::new("Write")), NOW);
+    page.apply(Update::Percent(50.0), NOW);
+    assert_eq!(page.overall_percent(), Some(62.5));
+}
+
+/// `stage = p.stage("Write")` drops the guard of the one before after the new one was entered.
+#[test]
+fn a_stage_that_was_left_already_leaves_no_other_one() {
+    let mut page = in_the_first_of_two_stages(50.0);
+    page.apply(Update::EnterStage(Text::new("Write")), NOW);
+    page.apply(leave("Read"), NOW);
+    page.apply(Update::Percent(10.0), NOW);
+    assert_eq!(page.overall_percent().map(f64::round), Some(55.0));
+    assert_eq!(page.stages().current_name().map(Text::as_str), Some("Write"));
+}
+
+#[test]
+fn what_was_said_before_the_stages_is_not_taken_back() {
+    let mut page = Projection::new(1, 1, State::Running, 200, NOW);
+    for percent in [80.0, 20.0] {
+        page.apply(Update::Percent(percent), NOW);
+        assert_eq!(page.overall_percent(), Some(percent), "without stages it is what was said last");
+    }
+    page.apply(Update::Stages(vec![StageSpec::new("Read", 1.0)]), NOW);
+    assert_eq!(page.overall_percent(), Some(80.0));
+    page.apply(Update::Stages(Vec::new()), NOW);
+    assert_eq!(page.overall_percent(), Some(80.0));
+}
+
+#[test]
+fn a_time_left_that_ran_out_in_silence_is_told_no_longer() {
+    let at = |ms: u64| NOW + std::time::Duration::from_millis(ms);
+    let mut page = Projection::new(1, 1, State::Running, 200, NOW);
+    assert!(!page.fall_silent(at(1)), "nothing was told");
+    page.apply(Update::Count { label: None, unit: None, total: Some(100) }, NOW);
+    for n in 1..=50u64 {
+        page.apply(Update::Done(n), at(n * 200));
+    }
+    page.flush();
+    let (seen, left) = (page.cursor(), page.seconds_left().expect("it is steady"));
+    assert!((9.0..12.0).contains(&left), "{left}");
+    assert!(page.fall_silent(at(10_000 + left as u64 * 1000)));
+    assert_eq!(page.seconds_left(), None);
+    assert!(page.elapsed_seconds().is_some_and(|elapsed| elapsed >= 19.0));
+    assert!(page.flush() && page.since(seen).is_some_and(|delta| delta.regions == [Region::Progress]));
 }

@@ -66,6 +66,15 @@ fn running() {
 }
 
 #[test]
+fn cancelling_cancelled_and_interrupted() {
+    let begun = || vec![Update::Percent(40.0), Update::State(State::Cancelling)];
+    let over = |state| [begun(), vec![Update::Ended(Ending::plain(state))]].concat();
+    insta::assert_snapshot!("cancelling", first_frame(State::Running, begun()));
+    insta::assert_snapshot!("cancelled", first_frame(State::Running, over(State::Cancelled)));
+    insta::assert_snapshot!("interrupted", first_frame(State::Running, over(State::Interrupted)));
+}
+
+#[test]
 fn hostile_text_stays_text() {
     let text = || Text::new(HOSTILE);
     let ending = Ending {

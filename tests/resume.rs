@@ -2,16 +2,17 @@
 //! stream, a client that comes back with its last cursor and applies what it gets has exactly the
 //! page that a fresh reader gets.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use liveops::operation::{Ending, OperationId, State};
 use liveops::progress::{Content, ElementId, Html, Level, StageSpec, Text, Update};
 use liveops::projection::{Projection, Region};
-use liveops::render::{Addresses, Renderer};
+use liveops::render::{Addresses, Reading, Renderer};
 use liveops::stream::{Cursor, Frame, FrameRenderer as _, Subject};
 use liveops::testing::{EventReader, Page};
 use proptest::prelude::*;
+use serde_json::json;
 
 const TAIL: usize = 5;
 
@@ -78,8 +79,9 @@ fn update() -> impl Strategy<Value = Update> {
         1 => prop::option::of(0u64..50).prop_map(|total| Update::Count { label: None, unit: None, total }),
         2 => (0u64..50).prop_map(Update::Done),
         1 => Just(Update::Stages(vec![StageSpec::new("Read", 1.0), StageSpec::new("Check", 2.0)])),
-        1 => name.prop_map(Update::EnterStage),
-        1 => Just(Update::LeaveStage),
+        1 => name.clone().prop_map(Update::EnterStage),
+        1 => name.prop_map(Update::LeaveStage),
+        1 => (0u64..3).prop_map(Update::Before),
         6 => text().prop_map(|text| Update::Log { level: Level::Warning, text }),
         2 => (0u64..3, 0u64..3).prop_map(|(ok, skipped)| Update::Tally { ok, skipped }),
         2 => (text(), text()).prop_map(|(row, reason)| Update::Failed { row, reason }),
@@ -89,12 +91,33 @@ fn update() -> impl Strategy<Value = Update> {
     ]
 }
 
+fn ending() -> impl Strategy<Value = Ending> {
+    let next = Just("7f3c2a91-0000-4000-8000-000000000000".parse().expect("a UUID"));
+    let success =
+        (prop::option::of(text()), prop::option::of(next), prop::option::of(Just("/there".to_owned())));
+    prop_oneof![
+        text().prop_map(|message| Ending::failed(message.as_str())),
+        Just(Ending::plain(State::Cancelled)),
+        Just(Ending::plain(State::Interrupted)),
+        success.prop_map(|(result, next, redirect)| Ending {
+            result: result.map(|text| json!({ "<key>": text.as_str() })),
+            next,
+            redirect,
+            ..Ending::plain(State::Succeeded)
+        }),
+    ]
+}
+
 fn own_id() -> impl Strategy<Value = ElementId> {
     prop_oneof![Just("map"), Just("chart")].prop_map(|name| ElementId::new(name).expect("a name"))
 }
 
 fn content() -> impl Strategy<Value = Arc<Content>> {
-    "[a-z]{0,3}".prop_map(|text| Arc::new(Content::from(Html::trusted(format!("<b>{text}</b>")))))
+    let template = |text: &str| Content::template("chart", json!({ "text": text })).expect("a name");
+    prop_oneof![
+        "[a-z]{0,3}".prop_map(|text| Arc::new(Content::from(Html::trusted(format!("<b>{text}</b>"))))),
+        "[a-z<]{0,3}".prop_map(move |text| Arc::new(template(&text))),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -115,12 +138,22 @@ struct World {
     lives: u64,
 }
 
+/// Its kind has a place for one of the regions of its own, and a template for their content.
+static RENDERER: LazyLock<Renderer> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = "{% extends 'live.html' %}{% block own %}{{ live_region(op, 'map') }}{% endblock %}";
+    for (name, source) in [("k_live.html", place), ("k_chart.html", "<i>{{ text }}</i>")] {
+        std::fs::write(folder.path().join(name), source).expect("a template");
+    }
+    Renderer::new(Addresses::default()).with_templates(folder.path(), Reading::Once).expect("templates")
+});
+
 impl World {
     fn new() -> Self {
         let now = Timestamp::UNIX_EPOCH;
         Self {
             subject: Subject { id: OperationId::new(), kind: "k".into(), owner: "o".into() },
-            renderer: Renderer::new(Addresses::default()),
+            renderer: RENDERER.clone(),
             projection: Projection::new(1, 1, State::Running, TAIL, now),
             now,
             lives: 1,
@@ -182,28 +215,30 @@ proptest! {
     #[test]
     fn a_reader_that_comes_back_has_the_page_of_a_fresh_one(
         steps in prop::collection::vec(step(), 0..60),
-        ends in any::<bool>(),
+        ends in prop::option::of(ending()),
     ) {
         let (mut world, mut client) = (World::new(), Client::new());
         for step in steps {
             world.take(step, &mut client);
         }
-        if ends {
-            world.projection.apply(Update::Ended(Ending::failed("<no>")), world.now);
+        let is_over = ends.is_some();
+        if let Some(ending) = ends {
+            world.projection.apply(Update::Ended(ending), world.now);
         }
         world.projection.flush();
         world.read_all(&mut client);
         let fresh = world.fresh();
         prop_assert_eq!(client.page.document(), fresh.document());
         prop_assert_eq!((client.page.state(), client.page.ended()), (fresh.state(), fresh.ended()));
-        prop_assert_eq!(client.page.ended().is_some(), ends);
+        prop_assert_eq!(client.page.ended().is_some(), is_over);
         // It is up to date: nothing more to say, and a reconnect gets nothing.
         prop_assert!(world.frame(&client.last_event_id).is_none());
         // The page is that of the projection, not merely the same for both.
         let newest: Vec<u64> = world.projection.log().lines().map(|line| line.seq).collect();
         prop_assert_eq!(client.page.line_numbers(), newest);
         prop_assert_eq!(client.page.state(), Some(world.projection.state()));
-        prop_assert_eq!(client.page.document().children().count(), Region::ALL.len());
+        // Beside them the place for a region of its own.
+        prop_assert_eq!(client.page.document().children().count(), Region::ALL.len() + 1);
     }
 
     #[test]

@@ -226,6 +226,12 @@ impl LiveOpsBuilder {
         let mut renderer = Renderer::new(addresses).with_kinds(&registry);
         if let Some((folder, reading)) = &self.templates {
             renderer = renderer.with_templates(folder, *reading)?;
+            for name in renderer.misplaced() {
+                tracing::warn!(
+                    template = name,
+                    "it has a live_region, which is only found in the text of <kind>_live.html itself"
+                );
+            }
             for name in renderer.strangers() {
                 tracing::warn!(
                     template = name,

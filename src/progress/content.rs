@@ -61,7 +61,7 @@ impl fmt::Debug for Html {
 /// The name of a region that an operation makes itself: `a-z`, then `a-z`, `0-9` and `-`, at most 40
 /// characters, and none of the page's own names. Its element's id is `op-<uuid>-<name>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "String", try_from = "String")]
 pub struct ElementId(String);
 
 impl ElementId {
@@ -85,6 +85,20 @@ impl ElementId {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for ElementId {
+    type Error = ContentError;
+
+    fn try_from(name: String) -> Result<Self, ContentError> {
+        Self::new(&name)
+    }
+}
+
+impl From<ElementId> for String {
+    fn from(id: ElementId) -> Self {
+        id.0
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, ElementId, Text, stored};
+use super::{Content, ElementId, Text};
 use crate::operation::{Ending, State};
 
 /// How much a text matters.
@@ -58,8 +58,8 @@ impl StageSpec {
     }
 }
 
-/// One thing said by a run, or by whoever runs it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One thing said by a run, or by whoever runs it. It is not read from JSON: that would be a second way in for HTML.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Update {
     /// What is being done.
@@ -86,8 +86,8 @@ pub enum Update {
     Stages(Vec<StageSpec>),
     /// A stage begins; the bar starts anew.
     EnterStage(Text),
-    /// The present stage is over.
-    LeaveStage,
+    /// That stage is over, where it is the present one.
+    LeaveStage(Text),
     /// A line for the log.
     Log {
         /// How much it matters.
@@ -114,7 +114,6 @@ pub enum Update {
         /// The region.
         id: ElementId,
         /// All that stands in it.
-        #[serde(deserialize_with = "stored")]
         content: Arc<Content>,
     },
     /// A region of the operation's own has this at its end.
@@ -122,7 +121,6 @@ pub enum Update {
         /// The region.
         id: ElementId,
         /// What comes to what stands there.
-        #[serde(deserialize_with = "stored")]
         content: Arc<Content>,
     },
     /// How many operations are before it in the queue.

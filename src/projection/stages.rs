@@ -94,9 +94,11 @@ impl Stages {
             (StageState::Current, Some(now), None, None);
     }
 
-    /// The present stage is left, well or not.
-    pub(super) fn leave_later(&mut self, now: Timestamp) {
-        self.left = self.current().map(|_| now);
+    /// The stage of that name is left, well or not. Where another one was entered meanwhile, it was left then.
+    pub(super) fn leave_later(&mut self, name: &Text, now: Timestamp) {
+        if self.current_name() == Some(name) {
+            self.left = Some(now);
+        }
     }
 
     /// The run goes on, so a stage that was left was done. Returns whether there was one.

@@ -159,6 +159,12 @@ impl Set {
         names.filter(|name| TEMPLATES.iter().all(|(ours, _)| ours != name))
     }
 
+    /// The templates that ask for a place where none is looked for.
+    pub(super) fn misplaced(&self) -> impl Iterator<Item = &str> {
+        let others = self.environment.templates().filter(|(name, _)| !name.ends_with("_live.html"));
+        others.filter(|(_, template)| !places_in(template.source()).is_empty()).map(|(name, _)| name)
+    }
+
     /// Whether the container of a kind has a place for that region.
     pub(super) fn has_place(&self, kind: &str, id: &str) -> bool {
         self.places.get(kind).is_some_and(|places| places.contains(id))
@@ -322,6 +328,10 @@ fn render_op_result(state: &mut State, op: Value) -> Result<Value, Error> {
     let result = op.get_attr("result")?;
     let own = state.env().get_template(&result_of(kind.as_str().unwrap_or_default()));
     let template = own.or_else(|_| state.env().get_template("regions/values.html"))?;
-    let html = template.render(context! { op, result })?;
+    // The message that it ended with, and what can be done, are shown all the same.
+    let html = template.render(context! { op, result }).unwrap_or_else(|error| {
+        tracing::error!(template = template.name(), %error, "a result failed to render");
+        format!("<p class=\"liveop-broken\">{BROKEN}</p>")
+    });
     Ok(Value::from_safe_string(html))
 }

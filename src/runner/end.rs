@@ -36,6 +36,9 @@ impl Inner {
         }
         if let Some(next) = &mut next {
             next.claimed = self.foreground;
+            if self.registry.get(&next.kind).is_none() {
+                tracing::warn!(kind = next.kind, next = %next.id, "hands over to a kind that this process does not have");
+            }
         }
         let (id, at) = (run.lease().operation, self.clock.now());
         let (mut lines, _) = run.take_unsaved();

@@ -199,12 +199,18 @@ impl Run {
     async fn flush_loop(&self) {
         loop {
             let at = *self.flush_at.lock();
+            // Unless something is said before.
+            let silent = self.live.time_left().filter(|_| at.is_none());
             tokio::select! {
                 () = self.closing.cancelled() => return,
                 () = self.to_flush.notified() => {}
                 () = sleep_until(at) => {
                     *self.flush_at.lock() = None;
                     self.live.flush(Instant::now());
+                }
+                () = tokio::time::sleep(silent.unwrap_or_default()), if silent.is_some() => {
+                    self.live.fall_silent(self.clock.now(), Instant::now());
+                    self.mark_dirty();
                 }
             }
         }

@@ -200,6 +200,20 @@ impl Live {
         page.pace.changed(clock)
     }
 
+    /// For how long the time left that is shown can be true, if nothing more is said.
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = self.page.lock().projection.seconds_left()?;
+        Some(Duration::try_from_secs_f64(left.ceil()).unwrap_or(Duration::MAX))
+    }
+
+    /// That time is over, and nothing was said: it is shown no longer as it was.
+    pub fn fall_silent(&self, now: Timestamp, clock: Instant) {
+        let mut page = self.page.lock();
+        if !page.sealed && page.projection.fall_silent(now) {
+            self.publish(&mut page, clock);
+        }
+    }
+
     /// Shows what changed since the last time.
     pub fn flush(&self, clock: Instant) {
         let mut page = self.page.lock();

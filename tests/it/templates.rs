@@ -122,11 +122,18 @@ async fn a_misspelt_template_is_warned_of() {
         ("operation.html", "{% extends 'base.html' %}"),
         ("simulat_result.html", "x"),
         ("operatoins.html", "x"),
+        ("mine/place.html", "{{ live_region(op, 'chart') }}"),
+        (
+            "simulate_live.html",
+            "{% extends 'live.html' %}{% block own %}{% include 'mine/place.html' %}{% endblock %}",
+        ),
     ]);
     let server = server(&folder).await;
     server.demo_user().await.get("/").await;
     let said = server.said();
     let warned: Vec<_> = said.lines().filter(|line| line.contains("no template of ours")).collect();
     assert_eq!(warned.len(), 2, "{said}");
+    let misplaced: Vec<_> = said.lines().filter(|line| line.contains("live_region")).collect();
+    assert!(matches!(misplaced[..], [line] if line.contains("mine/place.html")), "{said}");
     assert!(warned[0].contains("operatoins.html") && warned[1].contains("simulat_result.html"), "{said}");
 }

@@ -73,7 +73,7 @@ fn a_stamp_is_set_anew_at_each_step() {
         .map(|status| status.strip_prefix("Working ts=").expect("a stamp").parse().expect("a number"))
         .collect();
     assert_eq!(stamps.len(), 3);
-    assert!(stamps.windows(2).all(|pair| pair[1] >= pair[0] + 1000), "{stamps:?}");
+    assert!(stamps.windows(2).all(|pair| pair[1] > pair[0]), "{stamps:?}");
     assert!(stamps[0] > 1_600_000_000_000_000);
 }
 
