@@ -6,6 +6,7 @@ use liveops::live::{OpenError, Opened, Reader, RestartAnswer};
 use liveops::operation::{OperationId, State};
 use liveops::store::{Filter, Sqlite};
 use liveops::stream::Cursor;
+use liveops::testing::StreamClient;
 use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -279,4 +280,38 @@ async fn what_is_wired_is_a_path() {
         let refused = live.start().await.expect_err("it is refused").to_string();
         assert!(refused.contains(&format!("{page:?}")) && refused.contains("/imports/{id}"), "{refused}");
     }
+}
+
+/// Counts on for a while, and then hangs.
+#[derive(Serialize, Deserialize)]
+struct Silent {}
+
+impl Operation for Silent {
+    const KIND: &'static str = "silent";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        for n in p.track(0..100) {
+            if n? == 90 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+        Err(p.cancelled().await.into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_a_run_that_hangs_is_not_told_for_ever_that_it_is_almost_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let live = LiveOps::builder()
+        .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
+        .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+        .operation::<Silent>();
+    let live = live.start().await.expect("it starts");
+    let id = live.start(&viewer("ada"), Silent {}).await.expect("started");
+    let mut client = StreamClient::open(&live, &viewer("ada"), id).await;
+    client.until("progress", |text| text.contains("90 of 100") && text.contains("left")).await;
+    client.until("progress", |text| text.contains("90 of 100") && !text.contains("left")).await;
+    live.cancel(&viewer("ada"), id).await.expect("the store");
+    assert_eq!(client.end().await.state, State::Cancelled);
 }
