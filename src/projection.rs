@@ -30,6 +30,9 @@ use crate::operation::{Ending, State};
 use crate::progress::{Level, Text, Update};
 use crate::stream::Cursor;
 
+/// A run that failed in a stage ends at once after it left it; after so many seconds it goes on.
+const LEFT: f64 = 0.2;
+
 /// What is being done, in words.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -223,16 +226,25 @@ impl Projection {
         true
     }
 
-    /// Nothing was said for a while: elapsed time, rate and time left are looked at anew. Returns whether there is
-    /// a time left that was told.
+    /// After how many seconds without a word the page is no longer true: a stage that was left was done, or the time left is
+    /// over.
+    pub fn true_for(&self) -> Option<f64> {
+        if self.stages.is_left() { Some(LEFT) } else { self.seconds_left().map(f64::ceil) }
+    }
+
+    /// Nothing was said for so long: what is shown of stages, elapsed time, rate and time left is looked at anew. Returns
+    /// whether that changes anything.
     pub fn fall_silent(&mut self, now: Timestamp) -> bool {
-        let told = !self.state.is_final() && self.seconds_left().is_some();
-        if told {
-            self.updated = self.updated.max(now);
-            self.touch(Region::Progress);
-            self.advance();
+        if self.state.is_final() || self.true_for().is_none() {
+            return false;
         }
-        told
+        self.updated = self.updated.max(now);
+        if self.stages.settle() {
+            self.begin_bar();
+        }
+        self.touch(Region::Progress);
+        self.advance();
+        true
     }
 
     /// Publishes what changed. Returns whether there was anything.

@@ -282,6 +282,37 @@ async fn what_is_wired_is_a_path() {
     }
 }
 
+/// Leaves its only stage, and says nothing more.
+#[derive(Serialize, Deserialize)]
+struct Left {}
+
+impl Operation for Left {
+    const KIND: &'static str = "left";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        let stage = p.stage("Read");
+        // Until the page was shown, so that nothing is due any more.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(stage);
+        Err(p.cancelled().await.into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_was_left_is_shown_as_done_also_if_nothing_more_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let live = LiveOps::builder()
+        .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
+        .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
+        .operation::<Left>();
+    let live = live.start().await.expect("it starts");
+    let id = live.start(&viewer("ada"), Left {}).await.expect("started");
+    let mut client = StreamClient::open(&live, &viewer("ada"), id).await;
+    client.until("stages", |text| text.contains("Read") && text.contains('✓')).await;
+    live.cancel(&viewer("ada"), id).await.expect("the store");
+    assert_eq!(client.end().await.state, State::Cancelled);
+}
+
 /// Counts on for a while, and then hangs.
 #[derive(Serialize, Deserialize)]
 struct Silent {}

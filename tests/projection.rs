@@ -132,6 +132,19 @@ fn stages_count_by_their_weights() {
     assert_eq!(page.overall_percent(), Some(62.5));
 }
 
+#[test]
+fn a_stage_that_was_left_is_done_after_a_while_of_silence() {
+    let mut page = in_the_first_of_two_stages(26.0);
+    assert_eq!(page.true_for(), None);
+    page.apply(leave("Read"), NOW);
+    assert_eq!(page.overall_percent(), Some(13.0), "it may be about to fail");
+    let wait = page.true_for().expect("it does not stay so");
+    assert!(page.fall_silent(NOW + std::time::Duration::from_secs_f64(wait)));
+    assert_eq!(page.overall_percent(), Some(50.0));
+    assert_eq!(page.stages().current_name(), None);
+    assert_eq!(page.true_for(), None);
+}
+
 /// `stage = p.stage("Write")` drops the guard of the one before after the new one was entered.
 #[test]
 fn a_stage_that_was_left_already_leaves_no_other_one() {

@@ -101,6 +101,11 @@ impl Stages {
         }
     }
 
+    /// Whether the present stage was left, and nothing more is known of it.
+    pub(super) fn is_left(&self) -> bool {
+        self.left.is_some()
+    }
+
     /// The run goes on, so a stage that was left was done. Returns whether there was one.
     pub(super) fn settle(&mut self) -> bool {
         match self.left {

@@ -200,7 +200,7 @@ impl Run {
         loop {
             let at = *self.flush_at.lock();
             // Unless something is said before.
-            let silent = self.live.time_left().filter(|_| at.is_none());
+            let silent = self.live.true_for().filter(|_| at.is_none());
             tokio::select! {
                 () = self.closing.cancelled() => return,
                 () = self.to_flush.notified() => {}
@@ -283,8 +283,12 @@ impl Run {
     }
 
     fn show(&self, update: Update) {
+        let leaves = matches!(update, Update::LeaveStage(_));
         if let Some(at) = self.live.update(update, self.clock.now(), Instant::now()) {
             *self.flush_at.lock() = Some(at);
+            self.to_flush.notify_one();
+        } else if leaves {
+            // Nothing is to be shown yet, but after a while of silence.
             self.to_flush.notify_one();
         }
     }

@@ -200,10 +200,10 @@ impl Live {
         page.pace.changed(clock)
     }
 
-    /// For how long the time left that is shown can be true, if nothing more is said.
-    pub fn time_left(&self) -> Option<Duration> {
-        let left = self.page.lock().projection.seconds_left()?;
-        Some(Duration::try_from_secs_f64(left.ceil()).unwrap_or(Duration::MAX))
+    /// For how long what is shown can be true, if nothing more is said.
+    pub fn true_for(&self) -> Option<Duration> {
+        let seconds = self.page.lock().projection.true_for()?;
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     }
 
     /// That time is over, and nothing was said: it is shown no longer as it was.
