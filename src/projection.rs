@@ -238,13 +238,18 @@ impl Projection {
         if self.state.is_final() || self.true_for().is_none() {
             return false;
         }
+        let told = self.seconds_left();
         self.updated = self.updated.max(now);
-        if self.stages.settle() {
+        let settled = self.stages.settle();
+        if settled {
             self.begin_bar();
         }
-        self.touch(Region::Progress);
         self.advance();
-        true
+        let changed = settled || self.seconds_left() != told;
+        if changed {
+            self.touch(Region::Progress);
+        }
+        changed
     }
 
     /// Publishes what changed. Returns whether there was anything.
@@ -402,8 +407,15 @@ impl Projection {
     fn advance(&mut self) {
         self.bar.observe(self.updated);
         if let Some(whole) = self.whole() {
-            self.furthest = self.furthest.max(whole);
+            self.note_furthest(whole);
             self.speed.observe(whole, self.updated);
+        }
+    }
+
+    /// A count before the first stage is of something else, but a percentage that was said is of the whole.
+    fn note_furthest(&mut self, whole: f64) {
+        if self.staged || self.bar.is_said() {
+            self.furthest = self.furthest.max(whole);
         }
     }
 
@@ -435,7 +447,7 @@ impl Projection {
         if changed {
             self.touch(Region::Progress);
             if self.stages.is_empty() {
-                self.furthest = self.furthest.max(self.bar.fraction().unwrap_or(0.0));
+                self.note_furthest(self.bar.fraction().unwrap_or(0.0));
             }
             self.touch_stage_percent();
             if self.speed.is_due(self.updated) {

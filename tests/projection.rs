@@ -167,6 +167,16 @@ fn what_was_said_before_the_stages_is_not_taken_back() {
     assert_eq!(page.overall_percent(), Some(80.0));
     page.apply(Update::Stages(Vec::new()), NOW);
     assert_eq!(page.overall_percent(), Some(80.0));
+
+    // What was counted is something else: what there is to do, say.
+    let mut page = Projection::new(1, 1, State::Running, 200, NOW);
+    page.apply(Update::Count { label: None, unit: None, total: Some(10) }, NOW);
+    page.apply(Update::Done(10), NOW + std::time::Duration::from_secs(1));
+    assert_eq!(page.overall_percent(), Some(100.0));
+    page.apply(Update::Stages(vec![StageSpec::new("Read", 1.0), StageSpec::new("Write", 1.0)]), NOW);
+    page.apply(Update::EnterStage(Text::new("Read")), NOW);
+    page.apply(Update::Percent(20.0), NOW);
+    assert_eq!(page.overall_percent(), Some(10.0));
 }
 
 #[test]
@@ -181,6 +191,7 @@ fn a_time_left_that_ran_out_in_silence_is_told_no_longer() {
     page.flush();
     let (seen, left) = (page.cursor(), page.seconds_left().expect("it is steady"));
     assert!((9.0..12.0).contains(&left), "{left}");
+    assert!(!page.fall_silent(at(10_000)), "the clock stands");
     assert!(page.fall_silent(at(10_000 + left as u64 * 1000)));
     assert_eq!(page.seconds_left(), None);
     assert!(page.elapsed_seconds().is_some_and(|elapsed| elapsed >= 19.0));

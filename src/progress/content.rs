@@ -35,8 +35,8 @@ const TAKEN: [&str; 14] = [
 /// HTML that whoever wrote the operation vouches for: it reaches the page as it is.
 ///
 /// There is no other way for HTML to get in, so that a search for `Html::trusted` finds every place
-/// where text of users would be dangerous: it is no field of an input either.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+/// where text of users would be dangerous: it is no field of an input, and what a stored page has of it cannot be copied.
+#[derive(PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Html(String);
 
@@ -109,7 +109,7 @@ impl fmt::Display for ElementId {
 }
 
 /// What stands in a region of one's own.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     /// HTML as it is.

@@ -122,6 +122,11 @@ impl Bar {
         self.done.replace(done) != Some(done)
     }
 
+    /// Whether its percentage was said, and not counted.
+    pub(super) fn is_said(&self) -> bool {
+        self.percent.is_some()
+    }
+
     /// Takes note of how fast it goes.
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     pub(super) fn observe(&mut self, now: Timestamp) {

@@ -17,9 +17,15 @@ pub struct Piece {
     pub seq: u64,
     /// The version that publishes it.
     pub version: u64,
-    /// What it is.
     #[serde(deserialize_with = "stored")]
-    pub content: Arc<Content>,
+    content: Arc<Content>,
+}
+
+impl Piece {
+    /// What it is.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
 }
 
 /// One region of the operation's own.

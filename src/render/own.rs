@@ -30,7 +30,7 @@ impl Renderer {
 
     /// One piece of it. It has an id, so that a repeat is harmless.
     fn piece(&self, subject: &Subject, id: &ElementId, piece: &Piece) -> String {
-        let html = match &*piece.content {
+        let html = match piece.content() {
             Content::Html(html) => html.as_str().into(),
             Content::Template { name, context } => {
                 let name = format!("{}_{name}.html", subject.kind);

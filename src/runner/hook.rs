@@ -3,11 +3,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use tokio::time::timeout;
+
 use super::{Inner, panic_text};
 use crate::operation::{Ending, OperationId};
+
+/// After so long a hook that waits for others is worth a word.
+const LONG: Duration = Duration::from_secs(10);
 
 /// A hook under way: whoever waits for all endings waits for it too.
 struct Hook(Arc<Inner>);
@@ -34,7 +40,15 @@ impl Inner {
         let hook = Hook::begin(self);
         let span = tracing::error_span!("on_finish", operation = %id, kind = kind.name);
         self.runtime.spawn(async move {
-            let Ok(place) = Arc::clone(&hook.0.hook_places).acquire_owned().await else { return };
+            let mut place = std::pin::pin!(Arc::clone(&hook.0.hook_places).acquire_owned());
+            let place = match timeout(LONG, &mut place).await {
+                Ok(place) => place,
+                Err(_) => {
+                    span.in_scope(|| tracing::warn!("waits: those of other operations take all places"));
+                    place.await
+                }
+            };
+            let Ok(place) = place else { return };
             let thread = std::thread::Builder::new().name(format!("end-{}", id.reference()));
             let spawned = thread.spawn(move || {
                 let _within = span.entered();

@@ -41,10 +41,12 @@ pub trait Identify: Send + Sync + 'static {
 /// ```
 /// let address = liveops::web::with_next("/login", "/live/operations?state=failed&kind=a");
 /// assert_eq!(address, "/login?next=%2Flive%2Foperations%3Fstate%3Dfailed%26kind%3Da");
+/// assert_eq!(liveops::web::with_next("/login?lang=de", "/x"), "/login?lang=de&next=%2Fx");
 /// ```
 pub fn with_next(sign_in: &str, next: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
-    format!("{sign_in}?{query}")
+    let sign = if sign_in.contains('?') { '&' } else { '?' };
+    format!("{sign_in}{sign}{query}")
 }
 
 /// Lets signed-in viewers pass, and sends others to sign in; what a script asked for, and streams,
