@@ -9,7 +9,7 @@ pub(crate) use content::stored;
 pub use content::{CONTENT_LIMIT, Content, ContentError, ElementId, Html, REGION_LIMIT};
 pub(crate) use text::shortened;
 pub use text::{LINE_LIMIT, TEXT_LIMIT, Text};
-pub use track::{Track, TrackItems, TrackStream};
+pub use track::{Polled, Track, TrackItems, TrackStream};
 pub use update::{Level, Sink, StageSpec, Update};
 
 use std::collections::BTreeSet;
@@ -96,7 +96,7 @@ impl Progress {
     /// Follows an async stream with the bar, like [`Progress::track`] does an iterator; while it waits for
     /// an item it notices at once when the operation is asked to stop.
     pub fn track_stream<S: Stream>(&self, items: S) -> TrackStream<S> {
-        TrackStream::new(self.clone(), items)
+        TrackStream::of_stream(self.clone(), items)
     }
 
     /// Counts `count` more that went well; the page shows how many.

@@ -9,10 +9,16 @@ use liveops::testing::StreamClient;
 use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
 
-/// Hands over to one more while `left` of them are left.
+/// Hands over to one more while `left` of them are left, but for the one that fails.
 #[derive(Serialize, Deserialize)]
 struct Link {
     left: u32,
+    #[serde(default)]
+    fails_at: Option<u32>,
+}
+
+fn links(left: u32) -> Link {
+    Link { left, fails_at: None }
 }
 
 impl Operation for Link {
@@ -24,7 +30,8 @@ impl Operation for Link {
 
     async fn run(self, p: Progress) -> liveops::Result {
         match self.left.checked_sub(1) {
-            Some(left) => p.chain_to(&Self { left }),
+            _ if self.fails_at == Some(self.left) => p.error("no such table"),
+            Some(left) => p.chain_to(&Self { left, ..self }),
             None => Ok(Outcome::default()),
         }
     }
@@ -55,9 +62,7 @@ fn titles(left: impl Iterator<Item = u32>) -> Vec<String> {
     left.map(|left| format!("&lt;{left} left&gt;")).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_shows_ten_links_in_each_direction_and_says_that_there_are_more() {
-    let folder = tempfile::tempdir().expect("a folder");
+async fn open(folder: &tempfile::TempDir) -> (Sqlite, LiveOps) {
     let store = Sqlite::open(folder.path().join("app.db")).expect("a database");
     let live = LiveOps::builder()
         .store(store.clone())
@@ -66,16 +71,45 @@ async fn a_page_shows_ten_links_in_each_direction_and_says_that_there_are_more()
         .start()
         .await
         .expect("it starts");
-    let alone = live.start(&viewer("ada"), Link { left: 0 }).await.expect("started");
-    let first = live.start(&viewer("ada"), Link { left: 12 }).await.expect("started");
-    StreamClient::open(&live, &viewer("ada"), alone).await.end().await;
-    let mut client = StreamClient::open(&live, &viewer("ada"), first).await;
+    (store, live)
+}
+
+/// Those of a chain, once the last one is over.
+async fn follow(live: &LiveOps, first: OperationId) -> Vec<OperationId> {
+    let mut client = StreamClient::open(live, &viewer("ada"), first).await;
     let mut chain = vec![first];
     while let Some(next) = client.end().await.next {
         let id = next.rsplit('/').next().expect("an address");
         chain.push(id.parse().expect("an id"));
         client = client.next_page().await;
     }
+    chain
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_is_the_last_one_and_says_so_to_those_before_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_store, live) = open(&folder).await;
+    let first = Link { left: 9, fails_at: Some(7) };
+    let first = live.start(&viewer("ada"), first).await.expect("started");
+    let chain = follow(&live, first).await;
+    assert_eq!(chain.len(), 3, "nothing comes after it");
+    let page = StreamClient::open(&live, &viewer("ada"), chain[2]).await;
+    assert!(page.page().text("result").contains("no such table"), "{page:?}");
+    let html =
+        live.page(&viewer("ada"), first).await.expect("the store").expect("hers").operation().expect("HTML");
+    assert_eq!(html.matches("<span class=\"liveop-chain-state\">Failed</span>").count(), 1, "{html}");
+    live.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_shows_ten_links_in_each_direction_and_says_that_there_are_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, live) = open(&folder).await;
+    let alone = live.start(&viewer("ada"), links(0)).await.expect("started");
+    let first = live.start(&viewer("ada"), links(12)).await.expect("started");
+    StreamClient::open(&live, &viewer("ada"), alone).await.end().await;
+    let chain = follow(&live, first).await;
     assert_eq!(chain.len(), 13);
     assert!(breadcrumb(&live, alone).await.is_empty(), "it is in no chain");
     let more = ["…".to_owned()];

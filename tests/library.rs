@@ -7,7 +7,7 @@ use liveops::operation::{OperationId, State};
 use liveops::store::{Filter, Sqlite};
 use liveops::stream::Cursor;
 use liveops::testing::StreamClient;
-use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
+use liveops::{LiveOps, LiveOpsBuilder, Operation, Outcome, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -84,16 +84,31 @@ struct App {
 
 impl App {
     async fn start() -> Self {
+        Self::of::<Act>().await
+    }
+
+    async fn of<O: Operation>() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let live = LiveOps::builder()
             .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
             .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
-            .operation::<Act>()
+            .operation::<O>()
             .mount("/live")
             .start()
             .await
             .expect("it starts");
         Self { live, _folder: folder }
+    }
+
+    /// Starts one that runs until it is cancelled, and watches it.
+    async fn visit<O: Operation>(&self, operation: O) -> (OperationId, StreamClient) {
+        let id = self.live.start(&viewer("ada"), operation).await.expect("started");
+        (id, StreamClient::open(&self.live, &viewer("ada"), id).await)
+    }
+
+    async fn cancelled(&self, id: OperationId, mut client: StreamClient) {
+        self.live.cancel(&viewer("ada"), id).await.expect("the store");
+        assert_eq!(client.end().await.state, State::Cancelled);
     }
 
     async fn act(&self, act: &str) -> (OperationId, Reader) {
@@ -262,23 +277,19 @@ async fn shutting_down_records_what_does_not_end_in_time() {
 
 #[tokio::test]
 async fn what_is_wired_is_a_path() {
-    for mount in ["live", "https://x/live", "//live"] {
+    let refused = async |wire: &dyn Fn(LiveOpsBuilder) -> LiveOpsBuilder| {
         let folder = tempfile::tempdir().expect("a folder");
-        let live = LiveOps::builder()
-            .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
-            .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
-            .mount(mount);
-        let refused = live.start().await.expect_err("it is refused").to_string();
-        assert!(refused.contains(&format!("{mount:?}")) && refused.contains("/live"), "{refused}");
+        let store = Sqlite::open(folder.path().join("app.db")).expect("a database");
+        let builder = LiveOps::builder().store(store).secret_key(SecretKey::new(&[7; 32]).expect("a key"));
+        wire(builder).start().await.expect_err("it is refused").to_string()
+    };
+    for mount in ["live", "https://x/live", "//live"] {
+        let line = refused(&|builder| builder.mount(mount)).await;
+        assert!(line.contains(&format!("{mount:?}")) && line.contains("/live"), "{line}");
     }
     for page in ["/imports", "imports/{id}", "//host/{id}"] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let live = LiveOps::builder()
-            .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
-            .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
-            .page_at(page);
-        let refused = live.start().await.expect_err("it is refused").to_string();
-        assert!(refused.contains(&format!("{page:?}")) && refused.contains("/imports/{id}"), "{refused}");
+        let line = refused(&|builder| builder.page_at(page)).await;
+        assert!(line.contains(&format!("{page:?}")) && line.contains("/imports/{id}"), "{line}");
     }
 }
 
@@ -300,17 +311,10 @@ impl Operation for Left {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_that_was_left_is_shown_as_done_also_if_nothing_more_is_said() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let live = LiveOps::builder()
-        .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
-        .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
-        .operation::<Left>();
-    let live = live.start().await.expect("it starts");
-    let id = live.start(&viewer("ada"), Left {}).await.expect("started");
-    let mut client = StreamClient::open(&live, &viewer("ada"), id).await;
+    let app = App::of::<Left>().await;
+    let (id, mut client) = app.visit(Left {}).await;
     client.until("stages", |text| text.contains("Read") && text.contains('✓')).await;
-    live.cancel(&viewer("ada"), id).await.expect("the store");
-    assert_eq!(client.end().await.state, State::Cancelled);
+    app.cancelled(id, client).await;
 }
 
 /// Counts on for a while, and then hangs.
@@ -333,16 +337,9 @@ impl Operation for Silent {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_watches_a_run_that_hangs_is_not_told_for_ever_that_it_is_almost_done() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let live = LiveOps::builder()
-        .store(Sqlite::open(folder.path().join("app.db")).expect("a database"))
-        .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
-        .operation::<Silent>();
-    let live = live.start().await.expect("it starts");
-    let id = live.start(&viewer("ada"), Silent {}).await.expect("started");
-    let mut client = StreamClient::open(&live, &viewer("ada"), id).await;
+    let app = App::of::<Silent>().await;
+    let (id, mut client) = app.visit(Silent {}).await;
     client.until("progress", |text| text.contains("90 of 100") && text.contains("left")).await;
     client.until("progress", |text| text.contains("90 of 100") && !text.contains("left")).await;
-    live.cancel(&viewer("ada"), id).await.expect("the store");
-    assert_eq!(client.end().await.state, State::Cancelled);
+    app.cancelled(id, client).await;
 }

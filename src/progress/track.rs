@@ -8,11 +8,12 @@ use tokio_stream::Stream;
 
 use super::{Cancelled, Progress, Text, Update};
 
-/// A tracked iterator before its first item: [`Progress::track`].
-#[must_use = "a tracked iterator does nothing until it is iterated"]
-pub struct Track<I> {
+/// Tracked items before the first one: an iterator's ([`Progress::track`]) or an async stream's
+/// ([`Progress::track_stream`]).
+#[must_use = "tracked items do nothing until they are asked for"]
+pub struct Track<T> {
     progress: Progress,
-    items: I,
+    items: T,
     total: Option<u64>,
     label: Option<Text>,
     unit: Option<Text>,
@@ -28,8 +29,10 @@ impl<I: Iterator> Track<I> {
         let total = exact(items.size_hint());
         Self { progress, items, total, label: None, unit: None }
     }
+}
 
-    /// How many there will be, where the iterator cannot tell.
+impl<T> Track<T> {
+    /// How many there will be, where the items cannot tell.
     pub fn total(mut self, total: u64) -> Self {
         self.total = Some(total);
         self
@@ -94,14 +97,12 @@ impl<I: Iterator> Iterator for TrackItems<I> {
     }
 }
 
-/// A tracked async stream: [`Progress::track_stream`]. An item counts as done when the next one is asked for.
-#[must_use = "a tracked stream does nothing until it is polled"]
-pub struct TrackStream<S> {
-    progress: Progress,
+/// A tracked async stream: [`Progress::track_stream`].
+pub type TrackStream<S> = Track<Polled<S>>;
+
+/// An async stream under way. An item counts as done when the next one is asked for.
+pub struct Polled<S> {
     items: Pin<Box<S>>,
-    total: Option<u64>,
-    label: Option<Text>,
-    unit: Option<Text>,
     taken: u64,
     /// Ready once the operation is asked to stop; none before the first item is asked for.
     stop: Option<Pin<Box<dyn Future<Output = Cancelled> + Send>>>,
@@ -109,28 +110,10 @@ pub struct TrackStream<S> {
 }
 
 impl<S: Stream> TrackStream<S> {
-    pub(super) fn new(progress: Progress, items: S) -> Self {
+    pub(super) fn of_stream(progress: Progress, items: S) -> Self {
         let total = exact(items.size_hint());
-        let items = Box::pin(items);
-        Self { progress, items, total, label: None, unit: None, taken: 0, stop: None, over: false }
-    }
-
-    /// How many there will be, where the stream cannot tell.
-    pub fn total(mut self, total: u64) -> Self {
-        self.total = Some(total);
-        self
-    }
-
-    /// What one of them is called, in the plural: `rows`.
-    pub fn unit(mut self, unit: impl AsRef<str>) -> Self {
-        self.unit = Some(Text::new(unit.as_ref()));
-        self
-    }
-
-    /// What is done with them.
-    pub fn label(mut self, label: impl AsRef<str>) -> Self {
-        self.label = Some(Text::new(label.as_ref()));
-        self
+        let items = Polled { items: Box::pin(items), taken: 0, stop: None, over: false };
+        Self { progress, items, total, label: None, unit: None }
     }
 }
 
@@ -138,32 +121,30 @@ impl<S: Stream> Stream for TrackStream<S> {
     type Item = Result<S::Item, Cancelled>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        if this.over {
+        let Self { progress, items: polled, total, label, unit } = self.get_mut();
+        if polled.over {
             return Poll::Ready(None);
         }
-        let progress = &this.progress;
-        let (label, unit, total) = (&mut this.label, &mut this.unit, this.total);
-        let stop = this.stop.get_or_insert_with(|| {
-            progress.say(Update::Count { label: label.take(), unit: unit.take(), total });
+        let stop = polled.stop.get_or_insert_with(|| {
+            progress.say(Update::Count { label: label.take(), unit: unit.take(), total: *total });
             let progress = progress.clone();
             Box::pin(async move { progress.cancelled().await })
         });
-        if this.taken > 0 {
+        if polled.taken > 0 {
             // Said again while the next one is waited for, it changes nothing.
-            progress.say(Update::Done(this.taken));
+            progress.say(Update::Done(polled.taken));
         }
         if let Poll::Ready(cancelled) = stop.as_mut().poll(cx) {
-            this.over = true;
+            polled.over = true;
             return Poll::Ready(Some(Err(cancelled)));
         }
-        match this.items.as_mut().poll_next(cx) {
+        match polled.items.as_mut().poll_next(cx) {
             Poll::Ready(Some(item)) => {
-                this.taken += 1;
+                polled.taken += 1;
                 Poll::Ready(Some(Ok(item)))
             }
             Poll::Ready(None) => {
-                this.over = true;
+                polled.over = true;
                 Poll::Ready(None)
             }
             Poll::Pending => Poll::Pending,

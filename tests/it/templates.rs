@@ -110,6 +110,13 @@ async fn a_region_that_fails_to_render_says_so_in_its_place() {
         page.html
     );
     assert!(!page.html.contains("no_such_function"), "{}", page.html);
+    let said = async || {
+        let said = server.said();
+        let line = said.lines().find(|line| line.contains("a region failed to render"))?;
+        assert!(line.contains(&id) && line.contains("no_such_function"), "{line}");
+        Some(())
+    };
+    until("the reason in the log", said).await;
 }
 
 #[tokio::test]
