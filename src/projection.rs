@@ -6,6 +6,7 @@
 
 mod estimate;
 mod log;
+mod overall;
 mod own;
 mod region;
 mod row;
@@ -14,6 +15,7 @@ mod tally;
 
 pub use estimate::Bar;
 pub use log::{Line, LogChange, LogTail, Shown};
+use overall::Overall;
 pub use own::{Own, OwnChange, OwnRegion, Piece};
 pub use region::Region;
 pub use row::Row;
@@ -57,15 +59,8 @@ pub struct Projection {
     before: Option<u64>,
     stages: Stages,
     bar: Bar,
-    /// How fast the whole goes on.
     #[serde(default)]
-    speed: estimate::Speed,
-    /// The furthest that the whole was, 0 to 1.
-    #[serde(default)]
-    furthest: f64,
-    /// There were stages, so that it never goes back.
-    #[serde(default)]
-    staged: bool,
+    overall: Overall,
     #[serde(default)]
     tally: Tally,
     #[serde(default)]
@@ -109,9 +104,7 @@ impl Projection {
             before: None,
             stages: Stages::default(),
             bar: Bar::new(now),
-            speed: estimate::Speed::new(now),
-            furthest: 0.0,
-            staged: false,
+            overall: Overall::new(now),
             tally: Tally::default(),
             own: Own::default(),
             log: LogTail::new(log_tail),
@@ -177,14 +170,16 @@ impl Projection {
             Update::Replace { id, content } => return self.own.replace(id, content, self.version + 1),
             Update::Append { id, content } => return self.own.append(id, content, self.version + 1),
             Update::Stages(specs) => {
-                self.staged |= !specs.is_empty();
+                if !specs.is_empty() {
+                    self.overall.begin_stages();
+                }
                 self.stages.announce(specs);
                 self.touch(Region::Stages);
                 self.touch(Region::Progress);
                 self.advance();
             }
             Update::EnterStage(name) => {
-                self.staged = true;
+                self.overall.begin_stages();
                 self.stages.enter(name, self.updated);
                 self.begin_bar();
             }
@@ -382,7 +377,7 @@ impl Projection {
     /// changes too much to be believed.
     pub fn seconds_left(&self) -> Option<f64> {
         self.whole()?;
-        self.speed.seconds_until(1.0)
+        self.overall.seconds_left()
     }
 
     /// The whole work done, 0 to 100, where it is known. Once there are stages it never goes back; without them it is
@@ -395,28 +390,13 @@ impl Projection {
     }
 
     fn whole(&self) -> Option<f64> {
-        let whole = self.stages.overall(self.bar.fraction());
-        if !self.staged {
-            return whole;
-        }
-        let furthest = Some(self.furthest).filter(|furthest| *furthest > 0.0);
-        whole.map_or(furthest, |whole| Some(whole.max(self.furthest)))
+        self.overall.fraction(&self.stages, &self.bar)
     }
 
     /// Takes note of how far it came, and how fast.
     fn advance(&mut self) {
         self.bar.observe(self.updated);
-        if let Some(whole) = self.whole() {
-            self.note_furthest(whole);
-            self.speed.observe(whole, self.updated);
-        }
-    }
-
-    /// A count before the first stage is of something else, but a percentage that was said is of the whole.
-    fn note_furthest(&mut self, whole: f64) {
-        if self.staged || self.bar.is_said() {
-            self.furthest = self.furthest.max(whole);
-        }
+        self.overall.advance(&self.stages, &self.bar, self.updated);
     }
 
     /// The bar begins anew, with a stage.
@@ -446,11 +426,9 @@ impl Projection {
         let changed = change(&mut self.bar);
         if changed {
             self.touch(Region::Progress);
-            if self.stages.is_empty() {
-                self.note_furthest(self.bar.fraction().unwrap_or(0.0));
-            }
+            let is_due = self.overall.follow(&self.stages, &self.bar, self.updated);
             self.touch_stage_percent();
-            if self.speed.is_due(self.updated) {
+            if is_due {
                 self.advance();
             }
         }

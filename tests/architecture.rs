@@ -78,6 +78,7 @@ fn the_engine_knows_no_http() {
             "store.rs",
             "store",
             "stream/hub.rs",
+            "stream/hub",
             "stream/lists.rs",
             "render.rs",
             "render",

@@ -12,14 +12,10 @@ use crate::stream::{Fragment, FrameBuilder, Subject, Swap};
 impl Renderer {
     /// The regions that the container of the operation's kind has places for, rendered.
     pub(super) fn places(&self, subject: &Subject, projection: &Projection) -> Vec<(String, Value)> {
-        let own = projection.own().iter().filter(|region| self.has_place(&subject.kind, region.id()));
+        let set = self.templates.get();
+        let own = projection.own().iter().filter(|region| set.has_place(&subject.kind, region.id().as_str()));
         own.map(|region| (region.id().to_string(), Value::from_safe_string(self.own_region(subject, region))))
             .collect()
-    }
-
-    /// Whether the container of that kind has a place for a region of the operation's own.
-    pub(super) fn has_place(&self, kind: &str, id: &ElementId) -> bool {
-        self.templates.get().has_place(kind, id.as_str())
     }
 
     /// A region of the operation's own as its whole element.
@@ -54,10 +50,11 @@ impl Renderer {
         delta: &Delta,
         frame: &mut FrameBuilder,
     ) {
+        let set = self.templates.get();
         let element = format!("op-{}", subject.id);
         let is_new = delta.regions.contains(&Region::Extra);
         for change in &delta.own {
-            let has_place = self.has_place(&subject.kind, &change.id);
+            let has_place = set.has_place(&subject.kind, change.id.as_str());
             let own = format!("{element}-{}", change.id);
             let (id, swap, html) = match &change.append {
                 // It came with the extra region.
@@ -79,7 +76,6 @@ impl Renderer {
             frame.fragment(&Fragment { id, swap, html });
         }
         if is_new {
-            let set = self.templates.get();
             for place in set.places(&subject.kind).filter(|place| projection.own().get(place).is_none()) {
                 let html = templates::own_element(&subject.id.to_string(), place, "");
                 frame.fragment(&Fragment { id: format!("{element}-{place}"), swap: Swap::Outer, html });

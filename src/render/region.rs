@@ -111,8 +111,9 @@ impl Renderer {
                 }
             }
             Region::Extra => {
-                let others =
-                    projection.own().iter().filter(|region| !self.has_place(&subject.kind, region.id()));
+                let set = self.templates.get();
+                let own = projection.own().iter();
+                let others = own.filter(|region| !set.has_place(&subject.kind, region.id().as_str()));
                 let html: String = others.map(|region| self.own_region(subject, region)).collect();
                 context! { own => Value::from_safe_string(html) }
             }

@@ -1,5 +1,9 @@
 //! The live projections of this process, and the readers that follow them.
 
+mod reader;
+
+pub use reader::Watch;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -278,7 +282,7 @@ impl Live {
 
     /// A reader that has seen `cursor`.
     pub fn watch(self: &Arc<Self>, cursor: Cursor) -> Watch {
-        Watch { shown: self.shown.subscribe(), live: Arc::clone(self), cursor, first: true, over: false }
+        Watch::new(Arc::clone(self), self.shown.subscribe(), cursor)
     }
 
     /// Shows a new reader the present state, not that of the last flush: it comes from a page that
@@ -346,50 +350,6 @@ impl std::fmt::Debug for Live {
             .field("subject", &self.subject)
             .field("watchers", &self.watchers())
             .finish_non_exhaustive()
-    }
-}
-
-/// One reader: a cursor and a wake-up.
-#[derive(Debug)]
-pub struct Watch {
-    live: Arc<Live>,
-    cursor: Cursor,
-    shown: watch::Receiver<()>,
-    /// Nothing was sent yet.
-    first: bool,
-    over: bool,
-}
-
-impl Watch {
-    /// What it is about.
-    pub fn subject(&self) -> &Subject {
-        &self.live.subject
-    }
-
-    /// Whether the reader has seen the ending already.
-    pub fn is_over(&self) -> bool {
-        let page = self.live.page.lock();
-        page.projection.state().is_final() && page.projection.cursor() == self.cursor
-    }
-
-    /// The next frame that the reader lacks: at once where there is one, else when something is
-    /// shown. A slow reader gets the present state, not what it missed. `None` after the ending.
-    pub async fn next(&mut self) -> Option<Frame> {
-        while !self.over {
-            self.shown.mark_unchanged();
-            if let Some(mut frame) = self.live.frame(self.cursor) {
-                if std::mem::take(&mut self.first) && !frame.state {
-                    // Each stream tells the state before its first fragment, also one that goes on
-                    // from where the state is old news.
-                    frame.bytes = [self.live.state_event(), frame.bytes].concat().into();
-                }
-                self.cursor = frame.cursor;
-                self.over = frame.last;
-                return Some(frame);
-            }
-            self.shown.changed().await.ok()?;
-        }
-        None
     }
 }
 
