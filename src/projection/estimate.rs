@@ -26,7 +26,6 @@ pub struct Bar {
     unit: Option<Text>,
     done: Option<u64>,
     total: Option<u64>,
-    since: Timestamp,
     /// How fast they are done.
     #[serde(default)]
     speed: Speed,
@@ -93,15 +92,7 @@ impl Speed {
 
 impl Bar {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self {
-            percent: None,
-            label: None,
-            unit: None,
-            done: None,
-            total: None,
-            since: now,
-            speed: Speed::new(now),
-        }
+        Self { percent: None, label: None, unit: None, done: None, total: None, speed: Speed::new(now) }
     }
 
     pub(super) fn count(
@@ -111,7 +102,7 @@ impl Bar {
         total: Option<u64>,
         now: Timestamp,
     ) {
-        *self = Self { percent: None, label, unit, done: Some(0), total, since: now, speed: Speed::new(now) };
+        *self = Self { percent: None, label, unit, done: Some(0), total, speed: Speed::new(now) };
     }
 
     pub(super) fn set_percent(&mut self, percent: f64) -> bool {
@@ -153,11 +144,6 @@ impl Bar {
     /// How many there are.
     pub fn total(&self) -> Option<u64> {
         self.total
-    }
-
-    /// When the count began.
-    pub fn since(&self) -> Timestamp {
-        self.since
     }
 
     /// How much is done, 0 to 1, where it is known.
