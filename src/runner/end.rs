@@ -1,13 +1,13 @@
 //! The end of a run, committed before it is shown, and what it hands over to.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Inner;
 use super::conclude::Conclusion;
-use super::run::Run;
+use super::run::{Run, patience};
 use crate::operation::{Ending, OperationId};
 use crate::store::{Finish, StoreError};
 
@@ -45,7 +45,7 @@ impl Inner {
         if run.lost_lines() {
             (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());
         }
-        let mut tries = 0;
+        let (mut tries, begin) = (0, Instant::now());
         loop {
             let projection = run.ended_page(ending.clone(), at);
             let finish = Finish {
@@ -69,6 +69,14 @@ impl Inner {
                         run.live().show(projection);
                     }
                     break;
+                }
+                // It will be let go, so that the ending stays what it is.
+                Err(error @ StoreError::Busy(_)) if tries == 0 && begin.elapsed() < patience(&error) => {
+                    tracing::warn!(%error, "the ending could not be stored yet; trying on");
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = self.stopping.cancelled() => break,
+                    }
                 }
                 Err(error) => {
                     if tries == 0 {
