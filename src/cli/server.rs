@@ -81,6 +81,7 @@ pub(super) async fn serve(
         trusted_proxies: settings.trusted_proxies.clone(),
         shutdown: shutdown.clone(),
     };
+    let tidy = store.clone();
     let site = web::site(live.clone(), Arc::new(store), &options);
     let connections = GracefulShutdown::new();
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
@@ -122,8 +123,12 @@ pub(super) async fn serve(
     tracing::info!("stopping");
     shutdown.cancel();
     let answers = tokio::time::timeout(LAST_ANSWERS, connections.shutdown());
+    let end = async {
+        let (_, ()) = tokio::join!(answers, live.shutdown(settings.shutdown_grace));
+        tidy.tidy().await;
+    };
     tokio::select! {
-        _ = async { tokio::join!(answers, live.shutdown(settings.shutdown_grace)) } => Ok(()),
+        () = end => Ok(()),
         // A second signal ends at once; the next start marks what was running.
         () = signals.stop_again() => Err("stopped by a second signal; what was running is marked at the next start".into()),
     }
