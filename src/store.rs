@@ -5,6 +5,8 @@ mod sqlite;
 
 pub use sqlite::Sqlite;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -180,9 +182,7 @@ pub struct Glance {
     pub id: OperationId,
     /// The id of the user whose it is.
     pub owner: String,
-    /// When it was started by its user.
-    pub created: Timestamp,
-    /// Grows with each operation that is stored.
+    /// Grows with each operation that is stored, whatever clocks say.
     pub row: i64,
     /// Where it stands.
     pub state: State,
@@ -278,6 +278,10 @@ pub trait Store: Send + Sync + 'static {
     /// long log it removes a part only, so that others can write in between; nobody sees its operation any
     /// more, and the next call goes on.
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed>;
+
+    /// Notes `now` as the time by which what is old is removed, and returns it; but no more than `step` after the time that was noted
+    /// before. So what a clock that leaps ahead takes along is little before somebody puts it right.
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp>;
 
     /// Those of these uploaded files, by name, that an operation needs.
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>>;

@@ -63,6 +63,9 @@ impl Store for Faulty {
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
         self.store.remove_ended(before, limit).await
     }
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
+        self.store.follow_clock(now, step).await
+    }
     async fn census(&self) -> StoreResult<Census> {
         self.store.census().await
     }

@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH];
+const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
 
 /// The version that this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -119,6 +119,16 @@ DROP INDEX liveops_operations_list;
 CREATE INDEX liveops_operations_listed ON liveops_operations (owner, created DESC, row DESC, kind);
 CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, created DESC, row DESC, kind);
 CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, created DESC, row DESC);
+";
+
+/// Lists are in the order in which operations came: a clock may be put back.
+const SIXTH: &str = "
+DROP INDEX liveops_operations_listed;
+DROP INDEX liveops_operations_state;
+DROP INDEX liveops_operations_kind;
+CREATE INDEX liveops_operations_listed ON liveops_operations (owner, row DESC, kind);
+CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, row DESC, kind);
+CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, row DESC);
 ";
 
 /// In place of a version that no program of ours ever wrote.

@@ -1,6 +1,7 @@
 //! Operations and their queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -203,8 +204,9 @@ impl Store for Sqlite {
             let sql = "UPDATE liveops_operations
                        SET state = 'waiting', attempt = attempt + 1, queued = ?2,
                            started = NULL, finished = NULL, ending = NULL, detail = NULL
-                       WHERE id = ?1 AND state NOT IN ('waiting', 'running', 'cancelling')";
-            if connection.prepare_cached(sql)?.execute(params![id, micros(now)])? == 0 {
+                       WHERE id = ?1 AND owner != '' AND state NOT IN ('waiting', 'running', 'cancelling')";
+            // One that is being removed is nobody's.
+            if connection.prepare_cached(sql)?.execute(params![id, end_of_queue(connection, now)?])? == 0 {
                 return Ok(false);
             }
             let sql = "DELETE FROM liveops_projections WHERE operation = ?1";
@@ -220,6 +222,10 @@ impl Store for Sqlite {
 
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
         self.0.writer.write(move |connection: &Connection| removal::step(connection, before, limit)).await
+    }
+
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
+        self.0.writer.write(move |connection: &Connection| removal::follow_clock(connection, now, step)).await
     }
 
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
@@ -312,7 +318,8 @@ fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Tim
     let sql = "INSERT INTO liveops_operations
                    (id, kind, owner, title, input, previous, submission, created, queued,
                     state, attempt, claim, worker, started)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, 1, ?10, ?11, ?12)";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?13, ?9, 1, ?10, ?11, ?12)";
+    let queued = end_of_queue(connection, now)?;
     connection.prepare_cached(sql)?.execute(params![
         new.id.to_string(),
         new.kind,
@@ -325,7 +332,8 @@ fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Tim
         state.as_str(),
         claim,
         worker,
-        started
+        started,
+        queued
     ])?;
     let sql = "INSERT INTO liveops_uploads (name, operation) VALUES (?1, ?2)";
     for name in &new.uploads {
@@ -339,6 +347,13 @@ fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Tim
         connection.prepare_cached(sql)?.execute(params![new.id.to_string(), previous.to_string(), input])?;
     }
     Ok(())
+}
+
+/// The time under which one comes into the queue: behind all that wait, also where the clock was put back meanwhile.
+fn end_of_queue(connection: &Connection, now: Timestamp) -> Result<i64, Fault> {
+    let sql = "SELECT max(queued) FROM liveops_operations WHERE state = 'waiting'";
+    let last: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(last.map_or(micros(now), |last| micros(now).max(last.saturating_add(1))))
 }
 
 /// The operation that was started by the same submission.
