@@ -378,3 +378,22 @@ async fn a_folder_of_uploads_that_is_gone_or_is_none() {
     fs::remove_file(&folder).expect("ours");
     assert_eq!(client.finished(&client.import("a.csv", b"a,b\n1,2\n").await).await.state, "succeeded");
 }
+
+/// Somebody who downloads a log and stops in the middle holds no moment of the database.
+#[tokio::test]
+async fn the_log_beside_the_database_stays_small_while_somebody_reads() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let message = "x".repeat(60_000);
+    let fields = [("steps", "300"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
+    let first = client.simulate(&fields).await;
+    client.finished(&first).await;
+    let mut download = client.open(Ask::get(&format!("/operations/{first}/log"))).await;
+    assert!(download.chunk().await.expect("a beginning").is_some());
+    let second = client.simulate(&fields).await;
+    client.finished(&second).await;
+    let file = |name: &str| fs::metadata(server.folder().join(name)).expect("a file").len();
+    let (whole, log) = (file("liveops.db"), file("liveops.db-wal"));
+    assert!(whole > 2 * 300 * 60_000 && log < 16 * 1024 * 1024, "{log} beside {whole}");
+    drop(download);
+}
