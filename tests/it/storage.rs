@@ -246,6 +246,14 @@ async fn suffer(fault: Fault) {
         assert!(shown.contains("The server could not save what this did"), "{shown}");
         assert_eq!(rest.last().expect("an end").data["state"], "failed");
     }
+    if fault.run == "running" {
+        // For longer than a full disk is waited for.
+        until("a third commit that failed", async || {
+            let said = scene.server.said();
+            (said.matches("its page and log could not be stored").count() >= 3).then_some(())
+        })
+        .await;
+    }
     (fault.undone)(&scene.server, held);
     until("it to be ready again", async || (scene.visitor.get("/readyz").await.status == 200).then_some(()))
         .await;
