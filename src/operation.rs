@@ -13,7 +13,7 @@ pub(crate) use form::TEXT_LIMIT;
 pub use form::{
     Bound, Choice, Field, FieldError, FieldKind, Pattern, Submitted, TextLimits, Upload, read_form, read_json,
 };
-pub use outcome::{Ending, Error, Next, Outcome, Result, is_local_path};
+pub use outcome::{Ending, Error, Next, Outcome, RESULT_LIMIT, Result, is_local_path};
 pub(crate) use record::TITLE;
 pub use record::{NewOperation, ParseIdError, Record, State};
 pub use registry::{Kind, Registry, RegistryError};

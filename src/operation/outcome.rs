@@ -40,6 +40,9 @@ impl fmt::Display for Error {
     }
 }
 
+/// Largest result, as JSON in bytes: it is on a page, in the list and in each answer about the operation.
+pub const RESULT_LIMIT: usize = 1024 * 1024;
+
 /// The ending that a run chose: success, an error to show, or the handing over to another one.
 /// `Outcome::default()` is plain success.
 #[derive(Debug, Default)]
@@ -84,9 +87,19 @@ impl Outcome {
         outcome
     }
 
-    /// Adds a result; with [`Outcome::error`] it is shown beside the message.
+    /// Adds a result; with [`Outcome::error`] it is shown beside the message. One above [`RESULT_LIMIT`] is left out, and an
+    /// error says so where there is no other.
     pub fn and_result(mut self, context: impl Serialize) -> Self {
         match stored(context) {
+            Ok(value) if length(&value) > RESULT_LIMIT => {
+                self.error.get_or_insert_with(|| {
+                    Text::new(&format!(
+                        "The work was done, but its result is too large to be kept and shown: at most {} MiB. Whoever \
+                         wrote this operation can put it into a file, or show a part of it.",
+                        RESULT_LIMIT / 1024 / 1024
+                    ))
+                });
+            }
             Ok(value) => self.result = Some(value),
             Err(error) => self.invalid = Some(error),
         }
@@ -105,6 +118,24 @@ impl Outcome {
         }
         self
     }
+}
+
+/// The length of a value as JSON, in bytes.
+fn length(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting does not fail.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
 }
 
 /// A value as it is stored.
@@ -192,6 +223,21 @@ mod tests {
         }
         let error = run().expect_err("the file does not exist");
         assert!(error.to_string().contains("No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_result_that_is_too_large_is_an_error_that_says_so() {
+        let fits = "x".repeat(RESULT_LIMIT - 2);
+        let outcome = Outcome::result(&fits);
+        assert!(outcome.error.is_none() && outcome.result.is_some());
+        let outcome = Outcome::result(fits.clone() + "x");
+        let error = outcome.error.expect("words for the user").to_string();
+        assert!(
+            error.contains("too large") && error.contains("1 MiB") && outcome.result.is_none(),
+            "{error}"
+        );
+        let outcome = Outcome::error("no such table").and_result(fits + "x");
+        assert_eq!((outcome.error, outcome.result), (Some(Text::new("no such table")), None));
     }
 
     #[test]

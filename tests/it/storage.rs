@@ -158,6 +158,7 @@ struct Scene {
     visitor: Client,
     visit: String,
     stream: Events,
+    token: String,
 }
 
 impl Scene {
@@ -170,10 +171,11 @@ impl Scene {
         let running = client.simulate(&fields).await;
         let mut stream = client.follow(&running).await;
         stream.until(|event| event.html().contains("row #5<")).await;
+        let token = client.page(&running).await.token.expect("it runs");
         let csrf = client.csrf().await;
         let visitor = Client::new(server.address);
         let visit = visitor.get("/login").await.csrf();
-        Self { server, client, done, running, csrf, visitor, visit, stream }
+        Self { server, client, done, running, csrf, visitor, visit, stream, token }
     }
 
     async fn start(&self) -> Answer {
@@ -240,6 +242,9 @@ async fn suffer(fault: Fault) {
             false => scene.refused(path, &answer),
         }
     }
+    let stream = scene.client.open(Ask::get(&format!("/stream?token={}", scene.token))).await;
+    assert_eq!(stream.status().as_u16(), if fault.reading { 200 } else { 503 }, "a new stream");
+    drop(stream);
     if fault.run == "failed" {
         let rest = scene.stream.rest().await;
         let shown: String = rest.iter().map(|event| event.html().to_owned()).collect();
