@@ -75,7 +75,7 @@ impl Sqlite {
         let place = Arc::clone(&self.0.place);
         let path = self.0.readers.path().to_owned();
         let tidying = tokio::task::spawn_blocking(move || {
-            place.check()?;
+            place.check().inspect_err(|_| place.make_way())?;
             open::empty_log(&path)
         });
         if let Ok(Err(error)) = tidying.await {

@@ -1,5 +1,6 @@
 //! What stores everything fails while the server runs, and what each request says then.
 
+mod files;
 mod refused;
 
 use std::fs;
@@ -352,23 +353,6 @@ async fn a_file_that_is_damaged_while_the_server_runs() {
     assert!(!scene.server.said().contains("panicked"), "{}", scene.server.said());
 }
 
-/// Who stops the server and copies the database has all of it, also without what stands beside.
-#[tokio::test]
-async fn after_an_orderly_end_the_file_alone_is_the_database() {
-    let mut server = Server::start().await;
-    let client = server.demo_user().await;
-    let id = client.simulate(&[("steps", "3"), ("log_every", "1")]).await;
-    client.finished(&id).await;
-    assert!(server.terminate().await.0.success());
-    let log = server.folder().join("liveops.db-wal");
-    assert!(fs::metadata(&log).map_or(0, |log| log.len()) == 0, "the log is still needed");
-    let other = tempfile::tempdir().expect("a folder");
-    fs::copy(database(server.folder()), database(other.path())).expect("it is copied");
-    let copy = Connection::open(database(other.path())).expect("a database");
-    let sql = "SELECT state FROM liveops_operations WHERE id = ?1";
-    assert_eq!(copy.query_row(sql, [&id], |row| row.get::<_, String>(0)), Ok("succeeded".to_owned()));
-}
-
 /// Where uploads cannot be stored, all else goes on.
 #[tokio::test]
 async fn a_folder_of_uploads_that_is_gone_or_is_none() {
@@ -390,23 +374,4 @@ async fn a_folder_of_uploads_that_is_gone_or_is_none() {
     assert_eq!(fs::read(&folder).expect("a file"), b"no folder");
     fs::remove_file(&folder).expect("ours");
     assert_eq!(client.finished(&client.import("a.csv", b"a,b\n1,2\n").await).await.state, "succeeded");
-}
-
-/// Somebody who downloads a log and stops in the middle holds no moment of the database.
-#[tokio::test]
-async fn the_log_beside_the_database_stays_small_while_somebody_reads() {
-    let server = Server::start().await;
-    let client = server.demo_user().await;
-    let message = "x".repeat(60_000);
-    let fields = [("steps", "300"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
-    let first = client.simulate(&fields).await;
-    client.finished(&first).await;
-    let mut download = client.open(Ask::get(&format!("/operations/{first}/log"))).await;
-    assert!(download.chunk().await.expect("a beginning").is_some());
-    let second = client.simulate(&fields).await;
-    client.finished(&second).await;
-    let file = |name: &str| fs::metadata(server.folder().join(name)).expect("a file").len();
-    let (whole, log) = (file("liveops.db"), file("liveops.db-wal"));
-    assert!(whole > 2 * 300 * 60_000 && log < 16 * 1024 * 1024, "{log} beside {whole}");
-    drop(download);
 }

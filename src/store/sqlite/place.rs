@@ -40,6 +40,28 @@ impl Place {
             false => Err(StoreError::Replaced(self.database.display().to_string())),
         }
     }
+
+    /// Where another file has the database's name now, takes away what is beside it and belongs to the old one: SQLite would
+    /// read the old log into the new file at its next opening. Nothing is deleted.
+    pub(super) fn make_way(&self) {
+        let [(database, id), beside @ ..] = self.files.as_slice() else { return };
+        if file_id(database).is_none_or(|now| Some(now) == *id) {
+            return;
+        }
+        for (path, _) in beside.iter().filter(|(path, id)| id.is_some() && file_id(path) == *id) {
+            let mut aside = path.as_os_str().to_owned();
+            aside.push(".replaced");
+            match std::fs::rename(path, &aside) {
+                Ok(()) => {
+                    tracing::warn!(file = %path.display(), "it belongs to a database that was replaced, and was renamed")
+                }
+                Err(error) => tracing::error!(
+                    file = %path.display(), %error,
+                    "it belongs to a database that was replaced: remove it before the next start"
+                ),
+            }
+        }
+    }
 }
 
 /// Read without opening it: closing it again would free the locks of all of this process's connections (POSIX).
