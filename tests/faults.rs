@@ -285,7 +285,7 @@ async fn what_is_old_is_removed_in_small_steps_with_its_files() {
     let uploads = folder.path().join("uploads");
     std::fs::create_dir(&uploads).expect("a folder");
     for n in 0..90 {
-        let name = format!("{:016x}-{}", store.identity(), format!("{n:043}"));
+        let name = format!("{:016x}-{n:043}", store.identity());
         std::fs::write(uploads.join(&name), "a,b\n").expect("it is written");
         let new = NewOperation {
             id: OperationId::new(),

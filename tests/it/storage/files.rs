@@ -54,7 +54,8 @@ async fn a_backup_that_was_put_back_under_a_running_server_is_what_the_next_one_
 /// Somebody who downloads a log and stops in the middle holds no moment of the database.
 #[tokio::test]
 async fn the_log_beside_the_database_stays_small_while_somebody_reads() {
-    let server = Server::start().await;
+    // What is shown is little, so that it does not take long.
+    let server = Server::with(&[("log_tail", "1")]).await;
     let client = server.demo_user().await;
     let message = "x".repeat(60_000);
     let fields = [("steps", "300"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
