@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) public_url: Option<String>,
     pub(crate) metrics_listen: Option<String>,
     pub(crate) streams_per_user: usize,
+    pub(crate) streams_per_address: usize,
     /// 0: any number.
     pub(crate) running_per_user: u32,
     pub(crate) trusted_proxies: Vec<IpNet>,
@@ -82,6 +83,7 @@ impl Settings {
         let max_upload_bytes = whole("max_upload_bytes", 1..=u64::MAX, 100 * 1024 * 1024)?;
         let shutdown_grace = Duration::from_secs(whole("shutdown_grace_seconds", 0..=DAY, 10)?);
         let streams_per_user = whole("streams_per_user", 1..=1_000_000, 100)?;
+        let streams_per_address = whole("streams_per_address", 1..=10_000_000, streams_per_user * 10)?;
         let running_per_user = whole("running_per_user", 0..=1_000_000, 0)?;
         Ok(Self {
             token_ttl,
@@ -90,6 +92,7 @@ impl Settings {
             max_upload_bytes,
             shutdown_grace,
             streams_per_user: as_size(streams_per_user),
+            streams_per_address: as_size(streams_per_address),
             running_per_user: u32::try_from(running_per_user).unwrap_or(u32::MAX),
             workers: values.take("workers", value::whole(1..=1024))?.map(as_size),
             listen: values.take("listen", value::address)?.unwrap_or_else(|| "127.0.0.1:8000".to_owned()),

@@ -290,8 +290,8 @@ pub trait Store: Send + Sync + 'static {
     async fn orphans(&self) -> StoreResult<Vec<Orphan>>;
 }
 
-/// A user of the binary. A host application has its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A user of the binary. A host application has its own. `Debug` does not show the password's hash.
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// The id that operations are owned by: never reused.
     pub id: String,
@@ -303,6 +303,17 @@ pub struct User {
     pub superuser: bool,
     /// The hash of the password; without one only a login link signs in.
     pub password_hash: Option<String>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("groups", &self.groups)
+            .field("superuser", &self.superuser)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the binary's users and sessions last. Secrets reach it as [`Digest`]s only.

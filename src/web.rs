@@ -53,6 +53,8 @@ struct App {
     /// There are sign-out and catalogue too, which hosts have pages of their own for.
     is_site: bool,
     trusted_proxies: Vec<IpNet>,
+    /// When an address with too many streams was last told of.
+    crowd_told: parking_lot::Mutex<Option<tokio::time::Instant>>,
     shutdown: CancellationToken,
     probe: health::Probe,
 }
@@ -64,7 +66,7 @@ pub struct WebOptions {
     pub public_url: Option<String>,
     /// Only its members get in, and superusers; without one everybody who is signed in.
     pub required_group: Option<String>,
-    /// The addresses whose `X-Forwarded-For` and `X-Request-Id` are believed. The former tells where sign-ins come from, and
+    /// The addresses whose `X-Forwarded-For` and `X-Request-Id` are believed. The former tells where sign-ins and streams come from, and
     /// needs [`ConnectInfo`](axum::extract::ConnectInfo) of a socket address in each request.
     pub trusted_proxies: Vec<IpNet>,
     /// Ends the open streams when it is cancelled; their readers come back by themselves.
@@ -165,6 +167,7 @@ impl App {
             csrf,
             required_group: options.required_group.clone(),
             trusted_proxies: options.trusted_proxies.clone(),
+            crowd_told: parking_lot::Mutex::default(),
             shutdown: options.shutdown.clone(),
             is_site: false,
             probe: health::Probe::default(),

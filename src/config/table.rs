@@ -75,6 +75,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     one("metrics_listen", "ADDRESS", "Address that serves /metrics and nothing else [default: none]"),
     one("streams_per_user", "NUMBER", "Streams that one user may have open at once [default: 100]"),
     one(
+        "streams_per_address",
+        "NUMBER",
+        "Streams that one client address may have open at once [default: ten times streams_per_user]",
+    ),
+    one(
         "running_per_user",
         "NUMBER",
         "Operations of one user that may run at once, the others wait; 0 is no limit [default: 0]",

@@ -6,10 +6,13 @@ use axum::extract::ConnectInfo;
 use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 
-/// The address of the client: the connection's peer, or what trusted proxies say of it. Unspecified
+/// Stands for the address of a client that nobody told.
+pub(super) const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// The address of the client: the connection's peer, or what trusted proxies say of it. [`UNKNOWN`]
 /// where the server does not tell its peers.
 pub(super) fn address(trusted: &[IpNet], extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
-    let peer = peer(extensions).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let peer = peer(extensions).unwrap_or(UNKNOWN);
     // Each proxy adds the address that it saw at the end, so the last one that is none of ours is
     // the client's; what stands before it the client may have written itself.
     let hops = headers.get_all("x-forwarded-for").iter().rev();

@@ -15,11 +15,18 @@ use crate::store::StoreResult;
 /// An operation as one viewer's page shows it: `op` in templates.
 ///
 /// It holds the viewer's tokens, so it belongs into an answer to that viewer only, which nobody caches.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OperationPage {
     op: Value,
     kind: String,
     renderer: Renderer,
+}
+
+impl std::fmt::Debug for OperationPage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the tokens.
+        f.debug_struct("OperationPage").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 impl OperationPage {
