@@ -2,6 +2,7 @@
 
 mod builder;
 mod chain;
+mod download;
 mod follow;
 mod housekeeping;
 mod lists;
@@ -12,6 +13,7 @@ mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
 pub use chain::Chain;
+pub(crate) use download::Download;
 pub use lists::RowPage;
 pub use start::NotStarted;
 pub(crate) use start::Sent;

@@ -270,6 +270,9 @@ pub trait Store: Send + Sync + 'static {
     /// more, and the next call goes on.
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed>;
 
+    /// The names of the uploaded files that an operation needs.
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>>;
+
     /// Those of these uploaded files, by name, that an operation needs.
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>>;
 

@@ -1,6 +1,7 @@
 //! Every address over HTTP, on one page.
 
 mod assets;
+mod attachment;
 mod body;
 mod checks;
 mod client;
@@ -143,6 +144,7 @@ fn operations(app: &Arc<App>) -> Router {
         .route("/operations/{id}/restart", post(commands::restart))
         .route("/operations/{id}/log", get(pages::log))
         .route("/operations/{id}/failed.csv", get(pages::failed_rows))
+        .route("/operations/{id}/uploads/{field}", get(pages::upload))
         .route("/stream", get(stream::open).head(stream::only_get).fallback(stream::only_get))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_group))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_viewer))

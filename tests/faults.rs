@@ -69,6 +69,9 @@ impl Store for Faulty {
     async fn probe(&self, now: Timestamp) -> StoreResult<()> {
         self.store.probe(now).await
     }
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
+        self.store.uploads_of(id).await
+    }
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
         self.store.uploads_needed(names).await
     }

@@ -91,10 +91,17 @@ impl LiveOps {
         };
         let renderer = self.renderer().clone();
         let at = renderer.addresses();
+        let mut files = Vec::new();
+        for file in self.sent_files(&record).await? {
+            if let Some(size) = file.size().await {
+                files.push(context! { name => file.name, url => at.upload(id, &file.field), size });
+            }
+        }
         let op = context! {
             csrf => &*personal.csrf,
             site => context! { css => at.at(&ASSETS.css()), js => at.at(&ASSETS.js()) },
             chain => breadcrumb(&chain, &record, at),
+            files,
             ..renderer.operation(&record, &projection, &personal)
         };
         Ok(Some(OperationPage { op, kind: record.kind, renderer }))

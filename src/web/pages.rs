@@ -18,6 +18,7 @@ use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
 use crate::access::{Viewer, random_text};
+use crate::live::Download;
 use crate::operation::{FieldError, Kind, OperationId, Record, Submitted};
 use crate::progress::Level;
 use crate::projection::Line;
@@ -125,6 +126,16 @@ pub(super) async fn operation(
     let name = if app.live.renderer().has(&own) { &own } else { "operation.html" };
     let context = context! { op => page, ..layout(&app, Some(&viewer), "operations") };
     Ok(Html(app.live.renderer().page(name, context)?))
+}
+
+/// A file that came in the form that started an operation.
+pub(super) async fn upload(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+    Segment((id, field)): Segment<(String, String)>,
+) -> Result<Download, Refusal> {
+    let record = owned(&app, &viewer, &id).await?;
+    app.live.download(&record, &field).await?.ok_or(Refusal::NotFound)
 }
 
 /// The whole log of one attempt as text, read from the store bit by bit.

@@ -38,4 +38,5 @@ mod templates;
 mod terminal;
 mod throttle;
 mod tty;
+mod uploads;
 mod users;

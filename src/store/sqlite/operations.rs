@@ -222,6 +222,16 @@ impl Store for Sqlite {
         self.0.writer.write(move |connection: &Connection| removal::step(connection, before, limit)).await
     }
 
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
+        let find = move |connection: &Connection| {
+            let sql = "SELECT name FROM liveops_uploads WHERE operation = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let names = statement.query_map([id.to_string()], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        };
+        self.0.readers.read(find).await
+    }
+
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
         let find = move |connection: &Connection| {
             let sql = "SELECT 1 FROM liveops_uploads WHERE name = ?1";
