@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Inner;
 use super::conclude::Conclusion;
 use super::run::Run;
-use crate::operation::{Ending, OperationId};
+use crate::operation::{Ending, OperationId, State};
+use crate::projection::Line;
 use crate::store::{Finish, StoreError};
 
 /// How long a commit that failed is left alone.
@@ -46,7 +48,11 @@ impl Inner {
             (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());
         }
         let mut tries = 0;
-        loop {
+        let kind = &run.live().subject().kind;
+        let repeats = ending.state == State::Interrupted && !run.cancel().is_requested();
+        let repeats = repeats && self.registry.get(kind).is_some_and(|kind| kind.repeatable);
+        let goes_on = repeats && self.put_back(run, &lines, at).await;
+        while !goes_on {
             let projection = run.ended_page(ending.clone(), at);
             let finish = Finish {
                 projection: projection.clone(),
@@ -59,7 +65,6 @@ impl Inner {
                 Ok(()) => {
                     run.live().show(projection);
                     tracing::info!(state = %ending.state, "ended");
-                    let kind = &run.live().subject().kind;
                     self.tell_ending(id, kind, run.input().clone(), ending.clone());
                     break;
                 }
@@ -88,7 +93,10 @@ impl Inner {
             self.begin_claimed(next.id, place).await;
         }
         metrics::gauge!("liveops_runs").decrement(1);
-        metrics::counter!("liveops_operations_ended_total", "state" => ending.state.as_str()).increment(1);
+        if !goes_on {
+            metrics::counter!("liveops_operations_ended_total", "state" => ending.state.as_str())
+                .increment(1);
+        }
         self.hub.release(run.live());
         let mut runs = self.runs.lock();
         // Restarted meanwhile, it may run again.
@@ -97,6 +105,32 @@ impl Inner {
         }
         drop(runs);
         self.ended.notify_waiters();
+        self.queued.notify_one();
+        self.changed.notify_one();
+    }
+
+    /// Puts what is interrupted here back into the queue; false when it is to end. Where the store cannot take it,
+    /// nothing is done: once this process is dead, another one puts it back.
+    async fn put_back(&self, run: &Run, lines: &[Line], at: Timestamp) -> bool {
+        match self.store.repeat(run.lease(), lines, at).await {
+            Ok(true) => {
+                tracing::info!("it waits for its next attempt");
+                self.repeated();
+            }
+            Ok(false) => return false,
+            Err(StoreError::Fenced { .. }) => tracing::warn!("another claim has it; nothing was written"),
+            Err(error) => {
+                tracing::error!(%error, "it could not be put back into the queue; another process will")
+            }
+        }
+        // Its thread may live on for a while: it has nothing to do any more.
+        run.cancel().request();
+        true
+    }
+
+    /// An attempt was put back into the queue.
+    pub(super) fn repeated(&self) {
+        metrics::counter!("liveops_operations_repeated_total").increment(1);
         self.queued.notify_one();
         self.changed.notify_one();
     }
