@@ -25,6 +25,7 @@ mod list;
 mod log;
 mod metrics;
 mod pages;
+mod repeat;
 mod resume;
 mod retention;
 mod screenshots;
