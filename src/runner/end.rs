@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Inner;
 use super::conclude::Conclusion;
 use super::run::Run;
-use crate::operation::{Ending, OperationId, State};
+use crate::operation::{Ending, NewOperation, OperationId, State};
 use crate::projection::Line;
 use crate::store::{Finish, StoreError};
 
@@ -47,12 +47,41 @@ impl Inner {
         if run.lost_lines() {
             (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());
         }
-        let mut tries = 0;
         let kind = &run.live().subject().kind;
         let repeats = ending.state == State::Interrupted && !run.cancel().is_requested();
         let repeats = repeats && self.registry.get(kind).is_some_and(|kind| kind.repeatable);
-        let goes_on = repeats && self.put_back(run, &lines, at).await;
-        while !goes_on {
+        if !(repeats && self.put_back(run, &lines, at).await) {
+            let (state, next) = self.commit(run, Conclusion { ending, detail, next }, &lines, at).await;
+            if let Some((next, place)) = next.filter(|next| next.claimed).zip(place) {
+                self.begin_claimed(next.id, place).await;
+            }
+            metrics::counter!("liveops_operations_ended_total", "state" => state.as_str()).increment(1);
+        }
+        metrics::gauge!("liveops_runs").decrement(1);
+        self.hub.release(run.live());
+        let mut runs = self.runs.lock();
+        // Restarted meanwhile, it may run again.
+        if runs.get(&id).is_some_and(|present| Arc::ptr_eq(present, run)) {
+            runs.remove(&id);
+        }
+        drop(runs);
+        self.ended.notify_waiters();
+        self.queued.notify_one();
+        self.changed.notify_one();
+    }
+
+    /// Stores an ending and shows it. The state that was shown, and what it hands over to.
+    async fn commit(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        conclusion: Conclusion,
+        lines: &[Line],
+        at: Timestamp,
+    ) -> (State, Option<NewOperation>) {
+        let Conclusion { mut ending, detail, mut next } = conclusion;
+        let id = run.lease().operation;
+        let mut tries = 0;
+        loop {
             let projection = run.ended_page(ending.clone(), at);
             let finish = Finish {
                 projection: projection.clone(),
@@ -61,11 +90,11 @@ impl Inner {
                 next: next.clone(),
                 at,
             };
-            match self.store.finish(run.lease(), &lines, finish).await {
+            match self.store.finish(run.lease(), lines, finish).await {
                 Ok(()) => {
                     run.live().show(projection);
                     tracing::info!(state = %ending.state, "ended");
-                    self.tell_ending(id, kind, run.input().clone(), ending.clone());
+                    self.tell_ending(id, &run.live().subject().kind, run.input().clone(), ending.clone());
                     break;
                 }
                 Err(StoreError::Fenced { .. }) => {
@@ -89,24 +118,7 @@ impl Inner {
                 }
             }
         }
-        if let Some((next, place)) = next.filter(|next| next.claimed).zip(place) {
-            self.begin_claimed(next.id, place).await;
-        }
-        metrics::gauge!("liveops_runs").decrement(1);
-        if !goes_on {
-            metrics::counter!("liveops_operations_ended_total", "state" => ending.state.as_str())
-                .increment(1);
-        }
-        self.hub.release(run.live());
-        let mut runs = self.runs.lock();
-        // Restarted meanwhile, it may run again.
-        if runs.get(&id).is_some_and(|present| Arc::ptr_eq(present, run)) {
-            runs.remove(&id);
-        }
-        drop(runs);
-        self.ended.notify_waiters();
-        self.queued.notify_one();
-        self.changed.notify_one();
+        (ending.state, next)
     }
 
     /// Puts what is interrupted here back into the queue; false when it is to end. Where the store cannot take it,

@@ -13,6 +13,7 @@ mod csrf;
 mod elsewhere;
 mod embed;
 mod ended;
+mod fencing;
 mod filter;
 mod groups;
 mod hardening;
