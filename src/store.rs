@@ -78,6 +78,9 @@ pub struct Wanted {
     pub per_user: Option<u32>,
 }
 
+/// So many attempts of an operation begin by themselves, one after the other, at most.
+pub const REPEATS: u32 = 3;
+
 /// A kind that a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedKind {
@@ -85,6 +88,8 @@ pub struct WantedKind {
     pub name: String,
     /// How many of it may run at once; any number, without it.
     pub at_once: Option<u32>,
+    /// Whether what is claimed of it may be repeated: whoever finds it without a process need not have its kind.
+    pub repeatable: bool,
 }
 
 /// How a run ends, as it is committed.
@@ -253,6 +258,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a run: log, page, record and, where it hands over, the next operation in one commit.
     async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()>;
+
+    /// Puts a run that did not live to its end back into the queue as the next attempt, in one commit with the last
+    /// lines of its log. False, and nothing is written, when it is to end instead: it was not claimed from the
+    /// queue as [repeatable](WantedKind::repeatable), was asked to stop, or was put back
+    /// [`REPEATS`] times since somebody started it.
+    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool>;
 
     /// Ends a waiting operation as cancelled or asks a running one to stop.
     async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer>;

@@ -140,6 +140,9 @@ impl Store for Faulty {
     async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
         self.store.restart(id, now).await
     }
+    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
+        self.store.repeat(lease, lines, now).await
+    }
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
         self.store.cancel_requests().await
     }

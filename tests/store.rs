@@ -12,6 +12,8 @@ mod operations;
 mod queue;
 #[path = "store/removal.rs"]
 mod removal;
+#[path = "store/repeat.rs"]
+mod repeat;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,6 +88,10 @@ suite! {
     removal::what_is_handed_over_keeps_the_uploads_that_it_names,
     removal::a_long_log_is_removed_bit_by_bit_and_seen_by_nobody,
     removal::a_store_has_one_identity,
+    repeat::a_repeatable_run_goes_back_into_the_queue,
+    repeat::a_late_writer_changes_nothing_after_a_repeat,
+    repeat::a_run_is_put_back_a_few_times_in_a_row,
+    repeat::only_what_is_known_as_repeatable_and_wanted_is_put_back,
     accounts::users_are_found_by_their_exact_name,
     accounts::a_session_lasts_until_it_expires_or_is_closed,
     accounts::a_session_opens_for_a_user_as_they_are_now,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use liveops::LiveOpsBuilder;
 use liveops::access::random_text;
-use liveops::kinds::{Chain, CsvImport, Failing, Quick, Redirect, Simulate};
+use liveops::kinds::{Chain, CsvImport, Failing, Quick, Redirect, Repeatable, Simulate};
 use liveops::store::{Accounts, Digest, Sqlite, User};
 
 use super::metrics::Metrics;
@@ -61,6 +61,7 @@ pub(super) fn with_kinds(builder: LiveOpsBuilder) -> LiveOpsBuilder {
         .operation::<Failing>()
         .operation::<Chain>()
         .operation::<Redirect>()
+        .operation::<Repeatable>()
 }
 
 /// A link that signs the demo user in, who is made on the first start.

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH];
+const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
 
 /// The version that this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -118,6 +118,12 @@ DROP INDEX liveops_operations_list;
 CREATE INDEX liveops_operations_listed ON liveops_operations (owner, created DESC, row DESC, kind);
 CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, created DESC, row DESC, kind);
 CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, created DESC, row DESC);
+";
+
+/// Whether the run under way may be repeated, and how often that was done since somebody started the operation.
+const SIXTH: &str = "
+ALTER TABLE liveops_operations ADD COLUMN repeatable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE liveops_operations ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// The version of the tables in the file; 0 where there are none.

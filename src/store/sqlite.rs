@@ -3,6 +3,7 @@
 mod accounts;
 mod fault;
 mod glance;
+mod lease;
 mod list;
 mod log;
 mod open;

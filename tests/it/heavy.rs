@@ -10,7 +10,7 @@ mod watchers;
 use crate::harness::{Client, Page};
 
 /// The numbers of a log of `message #n` lines: nothing else is in it, and they go 1, 2, 3, …
-fn numbered(log: &str, message: &str) -> usize {
+pub(crate) fn numbered(log: &str, message: &str) -> usize {
     let mut count = 0;
     for line in log.lines() {
         count += 1;
@@ -21,7 +21,7 @@ fn numbered(log: &str, message: &str) -> usize {
 }
 
 /// The whole log as text.
-async fn log_of(client: &Client, id: &str) -> String {
+pub(crate) async fn log_of(client: &Client, id: &str) -> String {
     let answer = client.get(&format!("/operations/{id}/log")).await;
     assert_eq!(answer.status, 200);
     answer.text()

@@ -61,7 +61,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     direct(&folder).execute("UPDATE liveops_meta SET value = 99", []).expect("a newer version");
     let before = bytes(&folder);
     let error = Sqlite::open(folder.database()).expect_err("it is newer");
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 5 }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 6 }), "{error:?}");
     assert!(bytes(&folder) == before, "its bytes changed");
 }
 
@@ -78,7 +78,7 @@ async fn a_newer_schema_is_left_as_it_is_with_the_log_of_a_process_that_died() {
     }
     let mut before = bytes(&copy);
     let error = Sqlite::open(copy.database()).expect_err("it is newer");
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 5 }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 6 }), "{error:?}");
     let mut after = bytes(&copy);
     for files in [&mut before, &mut after] {
         files.remove("liveops.db-shm");
@@ -252,6 +252,21 @@ async fn process_that_claims() {
     println!("\nclaimed {}", claim(&store).await);
     // Until it is killed, or its parent has ended.
     let _ = std::io::stdin().lines().next();
+}
+
+#[tokio::test]
+async fn a_living_process_whose_file_was_removed_makes_it_anew_before_it_claims() {
+    let folder = Folder::new();
+    let (store, other) = (Sqlite::open(folder.database()), Sqlite::open(folder.database()));
+    let (store, other) = (store.expect("opens"), other.expect("opens"));
+    create(&store).await.expect("created");
+    claim(&store).await;
+    let name = bytes(&folder).into_keys().find(|name| name.contains("-worker-")).expect("its file");
+    std::fs::remove_file(folder.0.path().join(name)).expect("removed");
+    assert_eq!(other.orphans().await.expect("the store").len(), 1, "nothing says that it lives");
+    create(&store).await.expect("created");
+    claim(&store).await;
+    assert!(other.orphans().await.expect("the store").is_empty());
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ pub(super) async fn create(store: &dyn Store, kind: &str, seconds: i64) -> Opera
 
 /// These kinds, without limits.
 pub(super) fn wanted(kinds: &[&str]) -> Wanted {
-    let kinds = kinds.iter().map(|name| WantedKind { name: (*name).to_owned(), at_once: None });
+    let kinds =
+        kinds.iter().map(|name| WantedKind { name: (*name).to_owned(), at_once: None, repeatable: false });
     Wanted { kinds: kinds.collect(), per_user: None }
 }
 
@@ -53,11 +54,11 @@ pub(super) async fn running(store: &dyn Store) -> (OperationId, Lease) {
     (id, lease(&record))
 }
 
-fn lease(record: &Record) -> Lease {
+pub(super) fn lease(record: &Record) -> Lease {
     Lease { operation: record.id, claim: record.claim, attempt: record.attempt }
 }
 
-async fn record(store: &dyn Store, id: OperationId) -> Record {
+pub(super) async fn record(store: &dyn Store, id: OperationId) -> Record {
     store.record(id).await.expect("the store").expect("the record")
 }
 

@@ -222,10 +222,15 @@ impl Server {
         self.again().await
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
     /// SIGTERM; the exit status and how long it took.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
         let begin = Instant::now();
-        signal(&self.child, "-TERM");
+        self.signal("-TERM");
         let status =
             super::until("the server's exit", async || self.child.try_wait().expect("it is ours")).await;
         (status, begin.elapsed())
