@@ -20,7 +20,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 
+use rustix::process::Signal;
 use terminal::Terminal;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{DatabaseFlag, SettingFlags, Settings};
 
@@ -133,6 +135,8 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     }
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(async {
+        // Heard, it no longer kills: a file that may not grow (RLIMIT_FSIZE) is a full disk like any other.
+        let _ = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
         match cli.command {
             Command::Demo { .. } => demo::demo(&settings).await?,
             Command::Serve { .. } => serve::serve(&settings).await?,

@@ -25,6 +25,15 @@ pub enum StoreError {
     /// The disk is full, or the database cannot be written for another passing reason.
     #[error("the database cannot be written now: {0}")]
     Unwritable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another program held the database for longer than a write waits.
+    #[error("the database is held by another program: {0}")]
+    Busy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database's files were moved, removed or replaced after they were opened.
+    #[error(
+        "{0}, or the -wal or -shm file beside it, was moved, removed or replaced while it is in use, so nothing is read \
+         from it or written to it: put back what was there, or restart this program"
+    )]
+    Replaced(String),
     /// The database is of a version that this program does not know.
     #[error("the database has schema version {found}, this program knows {known}: use the newer program")]
     Newer {

@@ -272,7 +272,7 @@ impl LiveOpsBuilder {
         match runner.recover().await {
             Ok(_) => {}
             // The runner tries again each second.
-            Err(error @ StoreError::Unwritable(_)) => {
+            Err(error @ (StoreError::Unwritable(_) | StoreError::Busy(_))) => {
                 tracing::warn!(%error, "what dead processes left could not be marked yet");
             }
             Err(error) => {

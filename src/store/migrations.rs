@@ -4,6 +4,7 @@
 //! every table and index is called `liveops_*`, and the version stands in `liveops_meta`, not in
 //! the file's own `user_version`.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
@@ -126,18 +127,24 @@ ALTER TABLE liveops_operations ADD COLUMN repeatable INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE liveops_operations ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
 ";
 
-/// The version of the tables in the file; 0 where there are none.
+/// In place of a version that no program of ours ever wrote.
+const ODD: i64 = -1;
+
+/// The version of the tables in the file; 0 where there are none, below 0 where what stands there is none.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'liveops_meta'";
     if connection.query_row(sql, [], |_| Ok(())).optional()?.is_none() {
         return Ok(0);
     }
     let sql = "SELECT value FROM liveops_meta WHERE key = 'version'";
-    Ok(connection.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
+    Ok(match connection.query_row(sql, [], |row| row.get(0)).optional()? {
+        Some(Value::Integer(version @ 1..)) => version,
+        _ => ODD,
+    })
 }
 
 /// Takes the steps that the file lacks, in one transaction. Returns the version that it has now:
-/// higher than [`KNOWN`] when a newer program was faster, and then nothing was changed.
+/// another one than [`KNOWN`] when a newer program was faster, and then nothing was changed.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
     if version(connection)? == KNOWN {
         return Ok(KNOWN);

@@ -8,6 +8,7 @@ mod list;
 mod log;
 mod open;
 mod operations;
+mod place;
 mod queue;
 mod readers;
 mod removal;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::StoreResult;
+use place::Place;
 use readers::Readers;
 use worker::Worker;
 use writer::Writer;
@@ -70,8 +72,9 @@ impl Sqlite {
     fn start((path, connection): (PathBuf, Connection)) -> StoreResult<Self> {
         let identity = open::identity(&connection)?;
         let worker = Arc::new(Worker::new(&path));
-        let writer = Writer::start(connection)?;
-        Ok(Self(Arc::new(Inner { readers: Readers::new(path), writer, worker, identity })))
+        let place = Arc::new(Place::of(&path));
+        let writer = Writer::start(connection, Arc::clone(&place))?;
+        Ok(Self(Arc::new(Inner { readers: Readers::new(path, place), writer, worker, identity })))
     }
 }
 

@@ -185,7 +185,7 @@ async fn while_another_holds_the_file_writes_fail_for_the_time_being() {
     let host = direct(&folder);
     host.execute_batch("BEGIN IMMEDIATE").expect("the host writes");
     let refused = create(&store).await;
-    assert!(matches!(refused, Err(StoreError::Unwritable(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Busy(_))), "{refused:?}");
     assert!(store.record(id).await.expect("reading goes on").is_some());
     host.execute_batch("ROLLBACK").expect("the host is done");
     create(&store).await.expect("writing goes on");

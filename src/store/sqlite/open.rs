@@ -45,7 +45,7 @@ pub(super) fn open(path: &Path, tables: Tables) -> StoreResult<(PathBuf, Connect
         return Err(failed(&"file is not a database"));
     }
     let connection = connect(&full, tables).map_err(|error| match error.of_write() {
-        StoreError::Unwritable(error) | StoreError::Failed(error) => failed(&error),
+        StoreError::Unwritable(error) | StoreError::Busy(error) | StoreError::Failed(error) => failed(&error),
         other => other,
     })?;
     Ok((full, connection))
@@ -90,8 +90,8 @@ fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     let log_left = wal_of(path).metadata().is_ok_and(|log| log.len() > 0);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left)?;
     let found = migrations::version(&connection)?;
-    if found > migrations::KNOWN {
-        return Err(StoreError::Newer { found, known: migrations::KNOWN }.into());
+    if found > migrations::KNOWN || found < 0 {
+        return Err(unknown(found));
     }
     // Before anything is written: the file may be of another program.
     match (tables, found) {
@@ -111,9 +111,19 @@ fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
     let found = migrations::migrate(&mut connection)?;
     if found != migrations::KNOWN {
-        return Err(StoreError::Newer { found, known: migrations::KNOWN }.into());
+        return Err(unknown(found));
     }
     Ok(connection)
+}
+
+/// The tables are of a version that this program does not know.
+fn unknown(found: i64) -> Fault {
+    if found < 0 {
+        return Fault::stored(
+            "its schema version is none that this program ever wrote: restore it from a backup",
+        );
+    }
+    StoreError::Newer { found, known: migrations::KNOWN }.into()
 }
 
 /// Refuses a damaged file before anything is written to it.
