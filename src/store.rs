@@ -3,7 +3,7 @@
 mod migrations;
 mod sqlite;
 
-pub use sqlite::Sqlite;
+pub use sqlite::{Copied, Sqlite};
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -4,6 +4,7 @@ mod harness;
 
 mod access;
 mod accounts;
+mod backup;
 mod bodies;
 mod browser;
 mod cancel;
