@@ -6,6 +6,7 @@ mod body;
 mod checks;
 mod client;
 mod commands;
+mod cookies;
 mod csrf;
 mod embed;
 mod error;
@@ -33,7 +34,7 @@ pub use session::Sessions;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_request_with_state, map_response};
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use ipnet::IpNet;
@@ -103,7 +104,7 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
     tokio::spawn(standing::watch(Arc::downgrade(&app), sessions.clone()));
     let login = login::Login {
         app: Arc::clone(&app),
-        sessions,
+        sessions: sessions.clone(),
         checks: checks::PasswordChecks::start(),
         throttle: Arc::default(),
     };
@@ -124,6 +125,7 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(Arc::clone(&app), error::dress))
         .layer(CookieManagerLayer::new())
+        .layer(map_request_with_state(sessions, cookies::only_ours))
         .layer(map_response(headers::protect))
         .layer(from_fn_with_state(app, requests::trace));
     without_stray_allow(router)

@@ -25,6 +25,8 @@ use dressed::Dressed;
 
 /// Two signals within this are one.
 const MOMENT: Duration = Duration::from_millis(300);
+/// A larger head of a request is refused; it is held before anybody knows who sends it.
+const LARGEST_HEAD: usize = 64 * 1024;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
 /// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
@@ -85,7 +87,7 @@ pub(super) async fn serve(
     let connections = GracefulShutdown::new();
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD).writev(false);
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {

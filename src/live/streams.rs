@@ -28,13 +28,12 @@ pub(super) struct OpenStreams {
 struct Open {
     by_user: HashMap<String, usize>,
     by_network: HashMap<IpAddr, usize>,
-    /// Those that were ended are not among them, so that a session may open streams again: its
-    /// user is back in the required group, say.
-    by_session: HashMap<String, Session>,
+    /// By session and user, whom a host's session may change. Those that were ended are not among them, so that a session may
+    /// open streams again: its user is back in the required group, say.
+    by_session: HashMap<(String, String), Session>,
 }
 
 struct Session {
-    user: String,
     ended: CancellationToken,
     count: usize,
 }
@@ -42,8 +41,8 @@ struct Session {
 /// One open stream's place among those of its user, session and address; given back when it is dropped. `Debug` does not show the
 /// session, which may be a cookie's value.
 pub struct StreamPlace {
-    user: String,
-    session: String,
+    /// The session and its user.
+    of: (String, String),
     network: Option<IpAddr>,
     ended: CancellationToken,
     all: Arc<OpenStreams>,
@@ -67,40 +66,39 @@ impl OpenStreams {
             return None;
         }
         *of_user += 1;
-        let streams = open.by_session.entry(session.to_owned()).or_insert_with(|| Session {
-            user: user.to_owned(),
-            ended: CancellationToken::new(),
-            count: 0,
-        });
+        let of = (session.to_owned(), user.to_owned());
+        let streams = open
+            .by_session
+            .entry(of.clone())
+            .or_insert_with(|| Session { ended: CancellationToken::new(), count: 0 });
         streams.count += 1;
         let ended = streams.ended.clone();
         metrics::gauge!("liveops_streams_open").increment(1);
         metrics::counter!("liveops_streams_opened_total").increment(1);
-        let (user, session) = (user.to_owned(), session.to_owned());
-        Some(StreamPlace { user, session, network: None, ended, all: Arc::clone(self) })
+        Some(StreamPlace { of, network: None, ended, all: Arc::clone(self) })
     }
 
     /// Ends the streams that a session opened so far.
     pub(super) fn end(&self, session: &str) {
-        let mut open = self.open.lock();
-        self.endings.fetch_add(1, Ordering::AcqRel);
-        if let Some(streams) = open.by_session.remove(session) {
-            streams.ended.cancel();
-        }
+        self.end_of(|(of, _)| of == session);
     }
 
     /// Ends the streams that a user's sessions opened so far.
     pub(super) fn end_of_user(&self, user: &str) {
+        self.end_of(|(_, of)| of == user);
+    }
+
+    fn end_of(&self, concerned: impl Fn(&(String, String)) -> bool) {
         let mut open = self.open.lock();
         self.endings.fetch_add(1, Ordering::AcqRel);
-        for (_, streams) in open.by_session.extract_if(|_, streams| streams.user == user) {
+        for (_, streams) in open.by_session.extract_if(|of, _| concerned(of)) {
             streams.ended.cancel();
         }
     }
 
     /// The sessions that have streams open.
     pub(super) fn sessions(&self) -> Vec<String> {
-        self.open.lock().by_session.keys().cloned().collect()
+        self.open.lock().by_session.keys().map(|(session, _)| session.clone()).collect()
     }
 }
 
@@ -136,7 +134,7 @@ impl Drop for StreamPlace {
     fn drop(&mut self) {
         metrics::gauge!("liveops_streams_open").decrement(1);
         let mut open = self.all.open.lock();
-        give_back(&mut open.by_user, &self.user);
+        give_back(&mut open.by_user, &self.of.1);
         if let Some(network) = &self.network {
             give_back(&mut open.by_network, network);
         }
@@ -144,10 +142,10 @@ impl Drop for StreamPlace {
         if self.ended.is_cancelled() {
             return;
         }
-        if let Some(streams) = open.by_session.get_mut(&self.session) {
+        if let Some(streams) = open.by_session.get_mut(&self.of) {
             streams.count -= 1;
             if streams.count == 0 {
-                open.by_session.remove(&self.session);
+                open.by_session.remove(&self.of);
             }
         }
     }
@@ -155,7 +153,7 @@ impl Drop for StreamPlace {
 
 impl std::fmt::Debug for StreamPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamPlace").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("StreamPlace").field("user", &self.of.1).finish_non_exhaustive()
     }
 }
 
@@ -190,6 +188,17 @@ mod tests {
         assert!(!again.ended.is_cancelled());
         all.end("mine");
         assert!(again.ended.is_cancelled());
+    }
+
+    #[test]
+    fn a_session_that_two_users_had_is_ended_for_either() {
+        let all = streams(9);
+        let ada = all.enter("ada", "s").expect("a place");
+        let eve = all.enter("eve", "s").expect("a place");
+        all.end_of_user("eve");
+        assert_eq!([&ada, &eve].map(|place| place.ended.is_cancelled()), [false, true]);
+        all.end("s");
+        assert!(ada.ended.is_cancelled());
     }
 
     #[test]

@@ -182,6 +182,9 @@ struct Lines {
     viewer: Viewer,
     id: OperationId,
     attempt: u32,
+    /// The number of the newest line when they were asked for: a run that goes on makes no endless answer, nor one
+    /// that grows after its reader was signed out.
+    last: u64,
 }
 
 impl Lines {
@@ -198,23 +201,27 @@ impl Lines {
             Some(text) => text.parse().ok().filter(|n| (1..=latest).contains(n)).ok_or(Refusal::NotFound)?,
         };
         app.live.settle_log(id).await;
-        Ok(Self { app, viewer, id, attempt })
+        let seen = app.live.view(&viewer, id).await?.ok_or(Refusal::NotFound)?.projection;
+        // An attempt before that one is over.
+        let last = if seen.attempt() == attempt { seen.log().total() } else { u64::MAX };
+        Ok(Self { app, viewer, id, attempt, last })
     }
 
     /// `head`, and then what `text` makes of each line.
     fn into_body(self, head: String, text: impl Fn(&Line) -> Option<String> + Send + 'static) -> Body {
-        let Self { app, viewer, id, attempt } = self;
+        let Self { app, viewer, id, attempt, last } = self;
         Body::from_stream(async_stream::stream! {
             if !head.is_empty() {
                 yield Ok(Bytes::from(head));
             }
             let mut next = 1;
-            loop {
+            while next <= last {
                 match app.live.own_log(&viewer, id, attempt, next).await {
                     Ok(lines) => {
-                        let Some(last) = lines.last() else { break };
-                        next = last.seq + 1;
-                        let text: String = lines.iter().filter_map(&text).collect();
+                        let Some(newest) = lines.last() else { break };
+                        next = newest.seq + 1;
+                        let asked_for = lines.iter().take_while(|line| line.seq <= last);
+                        let text: String = asked_for.filter_map(&text).collect();
                         if !text.is_empty() {
                             yield Ok(Bytes::from(text));
                         }

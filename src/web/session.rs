@@ -36,7 +36,8 @@ impl std::fmt::Debug for Sessions {
 impl Sessions {
     /// Sessions of these accounts; `public_url` decides whether cookies are `Secure`.
     pub fn new(accounts: Arc<dyn Accounts>, public_url: Option<&str>) -> Self {
-        let secure = public_url.is_some_and(|url| url.starts_with("https://"));
+        let https = |url: &str| url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+        let secure = public_url.is_some_and(https);
         Self { accounts, secure, clock: Arc::new(SystemClock) }
     }
 
@@ -88,6 +89,11 @@ impl Sessions {
             cookies.add(self.cookie(self.name("liveops_login"), visit.clone()));
             visit
         })
+    }
+
+    /// The names of both cookies.
+    pub(super) fn names(&self) -> [String; 2] {
+        ["liveops_session", "liveops_login"].map(|name| self.name(name))
     }
 
     fn name(&self, name: &str) -> String {

@@ -218,6 +218,37 @@ async fn a_session_that_somebody_planted_is_not_the_one_that_signs_in() {
     assert_eq!(attacker.get("/operations").await.status, 303);
 }
 
+/// Browsers guard names as they are spelt, so nobody else's spelling counts; and of two cookies of one name nothing tells
+/// which is whose.
+#[tokio::test]
+async fn a_cookie_that_a_neighbour_set_is_nobody() {
+    let server = Server::with(&[("public_url", "https://ops.example.com")]).await;
+    let session =
+        async |name: &str| server.user(name).await.cookie("__Host-liveops_session").expect("a session");
+    let (ada, eve) = (session("ada").await, session("eve").await);
+    let hers = format!("__Host-liveops_session={ada}");
+    let client = Client::new(server.address);
+    let list = async |cookies: &str| client.send(Ask::get("/operations").header("cookie", cookies)).await;
+    for name in ["__%48ost-liveops_session", "\u{2003}__Host-liveops_session", "\u{85}__Host-liveops_session"]
+    {
+        for theirs in
+            [format!("{hers}; {name}={eve}"), format!("{name}={eve}; {hers}"), format!("{hers}; {name}=x")]
+        {
+            let page = list(&theirs).await.text();
+            assert!(page.contains("ada") && !page.contains("eve"), "{theirs}");
+        }
+        assert_eq!(list(&format!("{name}={eve}")).await.status, 303, "{name}");
+    }
+    assert_eq!(list(&format!("{hers}; __Host-liveops_session={eve}")).await.status, 303);
+    // Nor does a form that somebody else got sign anybody in.
+    let form = client.get("/login").await;
+    let visit = client.cookie("__Host-liveops_login").expect("a visit");
+    let fields = [("csrf_token", &*form.csrf()), ("username", "eve"), ("password", "eve password")];
+    let ask = Ask::post("/login").form(&fields).header("origin", "https://ops.example.com");
+    let tossed = format!("__Host-liveops_login=another; __%48ost-liveops_login={visit}");
+    assert_eq!(client.send(ask.header("cookie", &tossed)).await.status, 403);
+}
+
 #[tokio::test]
 async fn signing_in_leads_to_a_page_and_never_to_a_command() {
     let server = Server::start().await;
