@@ -115,7 +115,7 @@ fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     connection.set_prepared_statement_cache_capacity(64);
     leave_log(&connection, path)?;
     let found = migrations::version(&connection)?;
-    if found > migrations::KNOWN || found < 0 {
+    if !(0..=migrations::KNOWN).contains(&found) {
         return Err(unknown(found));
     }
     // Before anything is written: the file may be of another program.
