@@ -56,12 +56,13 @@ async fn it_is_what_was_said_when_it_was_asked_for() {
     let message = "x".repeat(2000);
     let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "1"), ("message", &*message)];
     let id = client.simulate(&fields).await;
-    client.reaches(&id, "running").await;
-    let mut answer = client.open(Ask::get(&format!("/operations/{id}/log"))).await;
-    let total = async || total_lines(&client.page(&id).await);
-    let asked = total().await;
     // More than the buffers in between hold.
-    until("many more lines", async || (total().await > asked + 5_000).then_some(())).await;
+    const MANY: usize = 15_000;
+    let total = async || total_lines(&client.page(&id).await);
+    until("many lines", async || (total().await > MANY).then_some(())).await;
+    let mut answer = client.open(Ask::get(&format!("/operations/{id}/log"))).await;
+    let asked = total().await;
+    until("more lines", async || (total().await > asked + 1000).then_some(())).await;
     let mut lines = 0;
     while let Some(chunk) = answer.chunk().await.expect("it is whole") {
         lines += chunk.iter().filter(|byte| **byte == b'\n').count();
