@@ -209,6 +209,14 @@ async fn a_clock_that_goes_back_lets_no_session_live_longer() {
     home.noted("ada").await;
     home.clock.advance(7 * DAY);
     assert!(!home.is_in("ada").await, "seven days after her last visit, whatever the clock said before");
+    // It was days ahead when she was here, so nobody knows since when she has not been.
+    home.clock.set(begin);
+    home.user("eve").await;
+    home.clock.advance(5 * DAY);
+    assert!(home.is_in("eve").await);
+    home.noted("eve").await;
+    home.clock.set(begin + DAY);
+    assert!(!home.is_in("eve").await);
     // It was years ahead when he signed in.
     home.clock.set(begin + 1000 * DAY);
     home.user("bob").await;
