@@ -339,6 +339,17 @@ impl std::fmt::Debug for User {
     }
 }
 
+/// A session of the binary, with its user as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Whose it is.
+    pub user: User,
+    /// When it ends, however much it is used.
+    pub expires: Timestamp,
+    /// When it was last used, as far as that was noted.
+    pub used: Timestamp,
+}
+
 /// Where the binary's users and sessions last. Secrets reach it as [`Digest`]s only.
 #[async_trait]
 pub trait Accounts: Send + Sync + 'static {
@@ -362,12 +373,21 @@ pub trait Accounts: Send + Sync + 'static {
     /// Sets the groups that a user belongs to; false when there is none of that name.
     async fn set_groups(&self, name: &str, groups: Vec<String>) -> StoreResult<bool>;
 
-    /// Opens a session until `expires`; false when the user is gone, or has another password than
+    /// Opens a session at `now`, until `expires`; false when the user is gone, or has another password than
     /// `user` says: who signs in with the old one while it is changed does not get in.
-    async fn open_session(&self, session: Digest, user: &User, expires: Timestamp) -> StoreResult<bool>;
+    async fn open_session(
+        &self,
+        session: Digest,
+        user: &User,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
 
-    /// The user of a session that is open at `now`.
-    async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>>;
+    /// A session that nobody ended. Whether its time is over is for the caller to say.
+    async fn session(&self, session: Digest) -> StoreResult<Option<Session>>;
+
+    /// Notes that a session was used at `now`.
+    async fn touch_session(&self, session: Digest, now: Timestamp) -> StoreResult<()>;
 
     /// Those of these sessions that nobody ended, with their users as they are now. One that
     /// expired of late is among them: expiry ends no open stream.

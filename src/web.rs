@@ -29,7 +29,7 @@ pub use self::metrics::metrics;
 pub use embed::OperationPage;
 pub use headers::PROTECTION;
 pub use identify::{Identify, IdentifyError, with_next};
-pub use session::Sessions;
+pub use session::{SessionLimits, Sessions};
 
 use std::sync::Arc;
 
@@ -71,6 +71,8 @@ pub struct WebOptions {
     /// The addresses whose `X-Forwarded-For` and `X-Request-Id` are believed. The former tells where sign-ins and streams come from, and
     /// needs [`ConnectInfo`](axum::extract::ConnectInfo) of a socket address in each request.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long the sessions of [`site`] last; a host has its own.
+    pub sessions: SessionLimits,
     /// Ends the open streams when it is cancelled; their readers come back by themselves.
     pub shutdown: CancellationToken,
 }
@@ -98,7 +100,9 @@ pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> R
 /// The whole site of the binary: [`router`] with sign-in and the catalogue. To be called within a
 /// tokio runtime: a task looks after the open streams until the router is dropped.
 pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) -> Router {
-    let sessions = Sessions::new(accounts, options.public_url.as_deref()).by(Arc::clone(live.clock()));
+    let sessions = Sessions::new(accounts, options.public_url.as_deref())
+        .lasting(options.sessions)
+        .by(Arc::clone(live.clock()));
     let app = App { is_site: true, ..App::new(live, Box::new(sessions.clone()), options) };
     let app = Arc::new(app);
     tokio::spawn(standing::watch(Arc::downgrade(&app), sessions.clone()));

@@ -81,6 +81,7 @@ pub(super) async fn serve(
         public_url: settings.public_url.clone(),
         required_group: settings.required_group.clone(),
         trusted_proxies: settings.trusted_proxies.clone(),
+        sessions: settings.sessions,
         shutdown: shutdown.clone(),
     };
     let site = web::site(live.clone(), Arc::new(store), &options);

@@ -154,7 +154,8 @@ impl Login {
         let right = self.checks.is_right(client, password, hash).await?;
         let Some(user) = user.filter(|_| right) else { return Ok(None) };
         let (secret, digest, expires) = self.sessions.fresh();
-        let opened = accounts.open_session(digest, &user, expires).await?;
+        let now = self.app.live.clock().now();
+        let opened = accounts.open_session(digest, &user, expires, now).await?;
         Ok(opened.then_some((user, secret)))
     }
 
