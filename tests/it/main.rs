@@ -24,6 +24,7 @@ mod limits;
 mod list;
 mod log;
 mod metrics;
+mod ownership;
 mod pages;
 mod resume;
 mod retention;
