@@ -172,9 +172,9 @@ async fn whose_it_is_not_gets_what_nobody_has() {
             }
             assert!(expected.iter().all(|(status, ..)| [404, 405].contains(status)), "{}", route.path);
             let asks = targets.iter().flat_map(|id| route.asks(id, &csrf).into_iter().zip(&expected));
-            let odd = odd
-                .iter()
-                .flat_map(|id| route.asks_at(&route.address(id, ""), &csrf).into_iter().zip(&expected));
+            let odd =
+                odd.iter().filter(|_| name == "bob").map(|id| route.asks_at(&route.address(id, ""), &csrf));
+            let odd = odd.flat_map(|asks| asks.into_iter().zip(&expected));
             for (ask, expected) in asks.chain(odd) {
                 let what = format!("{ask:?} by {name}");
                 assert_eq!(seen(&other, ask).await, *expected, "{what:.300}");
