@@ -222,6 +222,9 @@ pub trait Store: Send + Sync + 'static {
     /// The operation's record.
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>>;
 
+    /// The same where it is this owner's. Another's is looked for as long as one that is not there, and read no further.
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>>;
+
     /// The stored page of the latest attempt; none while it waits for its first checkpoint.
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>>;
 

@@ -82,6 +82,9 @@ impl Store for Faulty {
         }
         self.store.record(id).await
     }
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
+        self.store.owned(owner, id).await
+    }
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
         self.store.projection(id).await
     }

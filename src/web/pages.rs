@@ -172,7 +172,9 @@ pub(super) async fn failed_rows(
 /// A cell of a CSV file. What a spreadsheet would take for a formula begins with an apostrophe (OWASP, CSV
 /// injection).
 fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t']) { "'" } else { "" };
+    // Also as wide as Chinese characters, which some programs take for the same.
+    let formula = ['=', '+', '-', '@', '\t', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+    let guard = if text.starts_with(formula) { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
 

@@ -258,48 +258,6 @@ async fn a_signed_out_session_is_dead_on_the_server_and_its_streams_end() {
 }
 
 #[tokio::test]
-async fn others_operations_do_not_exist() {
-    let server = Server::start().await;
-    let (alice, hers, _, bob, his, _) = two_people(&server).await;
-    let csrf = bob.csrf().await;
-    for what in ["", "/log", "/log?attempt=1", "/log?format=full"] {
-        let others = bob.get(&format!("/operations/{hers}{what}")).await;
-        let unknown = bob.get(&format!("/operations/{UNKNOWN}{what}")).await;
-        assert_same_404(&others, &unknown, what);
-        let head = bob.send(Ask::new("HEAD", &format!("/operations/{hers}{what}"))).await;
-        assert_eq!((head.status, head.body.len()), (404, 0), "{what}");
-    }
-    for command in ["cancel", "restart"] {
-        for fields in [vec![("csrf_token", csrf.as_str())], vec![]] {
-            let ask = |id: &str| Ask::post(&format!("/operations/{id}/{command}")).form(&fields);
-            let others = bob.send(ask(&hers)).await;
-            assert_same_404(&others, &bob.send(ask(UNKNOWN)).await, command);
-        }
-        let by_shim = |id: &str| {
-            let ask = Ask::post(&format!("/operations/{id}/{command}")).header("x-liveops", "1");
-            ask.header("x-csrf-token", &csrf)
-        };
-        assert_same_404(&bob.send(by_shim(&hers)).await, &bob.send(by_shim(UNKNOWN)).await, command);
-    }
-    assert_eq!(alice.page(&hers).await.state, "running", "nothing was done to it");
-    let list = bob.get("/operations").await.text();
-    assert!(list.contains(&his) && !list.contains(&hers), "{list}");
-}
-
-/// The same bytes, whatever may not differ by chance.
-fn assert_same_404(others: &Answer, unknown: &Answer, what: &str) {
-    assert_eq!(others.status, 404, "{what}");
-    assert_eq!(unknown.status, 404, "{what}");
-    assert_eq!(others.text(), unknown.text(), "{what}");
-    let headers = |answer: &Answer| {
-        let mut headers = answer.headers.clone();
-        headers.remove("date");
-        headers
-    };
-    assert_eq!(headers(others), headers(unknown), "{what}");
-}
-
-#[tokio::test]
 async fn a_bad_uuid_is_a_404() {
     let server = Server::start().await;
     let client = server.demo_user().await;

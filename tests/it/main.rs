@@ -26,6 +26,7 @@ mod limits;
 mod list;
 mod log;
 mod metrics;
+mod ownership;
 mod pages;
 mod repeat;
 mod resume;

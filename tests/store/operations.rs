@@ -101,6 +101,9 @@ pub(crate) async fn an_operation_lives_from_creation_to_its_end(home: &dyn Home)
     store.create(new.clone(), at(1)).await.expect("created");
     assert!(store.create(new.clone(), at(2)).await.is_err(), "the id is taken");
 
+    for (owner, is_theirs) in [("ada", true), ("Ada", false), ("bob", false), ("", false)] {
+        assert_eq!(store.owned(owner, id).await.expect("the store").is_some(), is_theirs, "{owner}");
+    }
     let waiting = record(&*store, id).await;
     assert_eq!((waiting.state, waiting.attempt, waiting.claim), (State::Waiting, 1, 0));
     assert_eq!((waiting.created, waiting.started, waiting.finished), (at(1), None, None));

@@ -39,6 +39,15 @@ impl Store for Sqlite {
         self.0.readers.read(find).await
     }
 
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
+        let owner = owner.to_owned();
+        let find = move |connection: &Connection| {
+            let sql = format!("SELECT {RECORD} FROM liveops_operations WHERE id = ?1 AND owner = ?2");
+            one(connection, &sql, params![id.to_string(), owner])
+        };
+        self.0.readers.read(find).await
+    }
+
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
         let find = move |connection: &Connection| {
             let sql = "SELECT projection FROM liveops_projections WHERE operation = ?1";
