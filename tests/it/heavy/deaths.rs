@@ -189,6 +189,6 @@ fn whole_imports(server: &Server) -> usize {
     whole
 }
 
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
