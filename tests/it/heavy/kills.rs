@@ -116,7 +116,7 @@ async fn process_that_works() {
         let work = Work {
             folder: folder.clone(),
             name: format!("run-{}-{n}", std::process::id()),
-            lines: if random.below(6) == 0 { 100 } else { 1 + random.below(20) as usize },
+            lines: if random.below(6) == 0 { 150 } else { 1 + random.below(20) as usize },
             more: random.below(3) as u32,
         };
         let started = match random.below(2) {
@@ -250,6 +250,7 @@ async fn a_thousand_kills_lose_and_double_nothing() {
     let live = open(folder.path(), 64).await;
     let store = Sqlite::open(folder.path().join("db")).expect("a database");
     let records = ended(&store).await;
+    println!("all ended after {:?}", begin.elapsed());
     let ids: BTreeSet<_> = records.iter().map(|record| record.id).collect();
     assert!(answered.is_subset(&ids), "{:?} are gone", answered.difference(&ids));
     let (mut interrupted, mut repeated, mut parts, mut links) = (Vec::new(), 0, 0, 0);
