@@ -134,8 +134,8 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Demo { .. } => demo::demo(&settings).await?,
-            Command::Serve { .. } => serve::serve(&settings).await?,
+            Command::Demo { .. } => return demo::demo(&settings).await,
+            Command::Serve { .. } => return serve::serve(&settings).await,
             Command::Run { kind, owner, fields, .. } => {
                 return run::run(&run::Order { kind, owner, fields }, &settings, &terminal).await;
             }

@@ -33,6 +33,7 @@ mod screenshots;
 mod secrets;
 mod settings;
 mod start;
+mod stop;
 mod stream;
 mod stuck;
 mod submission;
