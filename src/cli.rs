@@ -144,8 +144,8 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
         // Heard, it no longer kills: a file that may not grow (RLIMIT_FSIZE) is a full disk like any other.
         let _ = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
         match cli.command {
-            Command::Demo { .. } => demo::demo(&settings).await?,
-            Command::Serve { .. } => serve::serve(&settings).await?,
+            Command::Demo { .. } => return demo::demo(&settings).await,
+            Command::Serve { .. } => return serve::serve(&settings).await,
             Command::Run { kind, owner, fields, .. } => {
                 return run::run(&run::Order { kind, owner, fields }, &settings, &terminal).await;
             }

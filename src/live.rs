@@ -354,7 +354,8 @@ impl LiveOps {
         self.0.runner.all_ended().await;
     }
 
-    /// Claims nothing more, gives what runs `grace` to end, and records the rest as interrupted.
+    /// Claims nothing more, gives what runs `grace` to end, and records the rest as interrupted, or puts it back into
+    /// the queue where its kind is [repeatable](crate::Operation::REPEATABLE).
     pub async fn shutdown(&self, grace: Duration) {
         self.0.runner.stop(grace).await;
         self.0.store.leave();

@@ -14,6 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -206,11 +207,15 @@ impl Runner {
                 }
                 return;
             }
-            for run in left.iter().filter(|run| !run.is_closed()) {
-                let span = run.span().clone();
+            // Together, as a store that does not answer would be waited for by each.
+            let mut ends = JoinSet::new();
+            for run in left.into_iter().filter(|run| !run.is_closed()) {
+                let (inner, span) = (Arc::clone(inner), run.span().clone());
                 span.in_scope(|| tracing::warn!("interrupted: the grace is over"));
-                inner.end(run, Conclusion::plain(interrupted()), None).instrument(span).await;
+                let end = async move { inner.end(&run, Conclusion::plain(interrupted()), None).await };
+                ends.spawn(end.instrument(span));
             }
+            ends.join_all().await;
             // Some may have been about to end by themselves, and to hand over to another one.
             let give_up = *give_up.get_or_insert_with(|| tokio::time::Instant::now() + LAST_COMMITS);
             if tokio::time::timeout_at(give_up, ended).await.is_err() {

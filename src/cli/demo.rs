@@ -1,6 +1,7 @@
 //! `liveops demo`: everything to try it out.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use crate::config::{Settings, stored_or_new_secret};
 const LINK_LIFE: Duration = Duration::from_secs(600);
 const DEMO_USER: &str = "demo";
 
-pub(super) async fn demo(settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn demo(settings: &Settings) -> Result<ExitCode, Failure> {
     let store = Sqlite::open(&settings.database)?;
     let secret = match &settings.secret_key {
         Some(secret) => secret.clone(),

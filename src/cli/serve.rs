@@ -1,5 +1,7 @@
 //! `liveops serve`: the server for real work.
 
+use std::process::ExitCode;
+
 use liveops::store::Sqlite;
 use liveops::{LiveOps, LiveOpsBuilder, SecretKey};
 
@@ -7,7 +9,7 @@ use super::metrics::Metrics;
 use super::{Failure, say, server};
 use crate::config::{Settings, beside};
 
-pub(super) async fn serve(settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     let secret = settings.needed_secret()?;
     let store = Sqlite::open(&settings.database)?;
     let listener = server::bind(&settings.listen).await?;

@@ -5,6 +5,7 @@
 
 mod deaths;
 mod imports;
+mod kills;
 mod watchers;
 
 use crate::harness::{Client, Page};

@@ -36,6 +36,7 @@ mod secrets;
 mod settings;
 mod start;
 mod storage;
+mod stop;
 mod stream;
 mod stuck;
 mod submission;

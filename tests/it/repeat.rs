@@ -103,6 +103,26 @@ async fn a_stop_puts_it_back_into_the_queue_and_the_next_server_runs_it() {
     drop(server);
 }
 
+#[tokio::test]
+async fn a_watch_in_a_terminal_goes_on_with_the_next_attempt() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.submit("repeatable", &[], None).await.started();
+    let mut command = liveops(server.folder());
+    command.args(["watch", &id]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut watch = command.spawn().expect("the binary starts");
+    let mut lines =
+        BufReader::new(watch.stdout.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+    let mut until_said = |line: &str| lines.by_ref().find(|said| said.ends_with(line)).is_some();
+    assert!(until_said("Counting #3"));
+    let server = server.kill_and_restart().await;
+    assert!(until_said("Counting #1") && until_said("Counting #2"), "it is told from its beginning");
+    client.command(&id, "cancel").await;
+    assert_eq!(client.finished(&id).await.state, "cancelled");
+    assert_eq!(watch.wait().expect("it ends").code(), Some(1));
+    drop(server);
+}
+
 /// Whoever started it in a terminal sees there that it did not end.
 #[tokio::test]
 async fn what_is_run_in_a_terminal_is_not_repeated() {

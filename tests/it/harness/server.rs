@@ -234,11 +234,20 @@ impl Server {
 
     /// SIGTERM; the exit status and how long it took.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
-        let begin = Instant::now();
         self.signal("-TERM");
-        let status =
-            super::until("the server's exit", async || self.child.try_wait().expect("it is ours")).await;
+        self.exit().await
+    }
+
+    /// The exit status, and how long it was waited for.
+    pub(crate) async fn exit(&mut self) -> (ExitStatus, Duration) {
+        let begin = Instant::now();
+        let status = super::until("the server's exit", async || self.exited()).await;
         (status, begin.elapsed())
+    }
+
+    /// The exit status, where it has ended.
+    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is ours")
     }
 }
 
