@@ -5,6 +5,8 @@ mod sqlite;
 
 pub use sqlite::{Copied, Sqlite};
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -185,9 +187,7 @@ pub struct Glance {
     pub id: OperationId,
     /// The id of the user whose it is.
     pub owner: String,
-    /// When it was started by its user.
-    pub created: Timestamp,
-    /// Grows with each operation that is stored.
+    /// Grows with each operation that is stored, whatever clocks say.
     pub row: i64,
     /// Where it stands.
     pub state: State,
@@ -295,6 +295,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// The names of the uploaded files that an operation needs.
     async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>>;
+
+    /// Notes `now` as the time by which what is old is removed, and returns it; but no more than `step` after the time that was noted
+    /// before. So what a clock that leaps ahead takes along is little before somebody puts it right.
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp>;
 
     /// Those of these uploaded files, by name, that an operation needs.
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>>;

@@ -87,6 +87,7 @@ pub(super) async fn serve(
         sessions: settings.sessions,
         shutdown: shutdown.clone(),
     };
+    let tidy = store.clone();
     let site = web::site(live.clone(), Arc::new(store), &options);
     let connections = GracefulShutdown::new();
     let mut serving = Box::pin(accept(&listener, &site, &connections));
@@ -112,8 +113,12 @@ pub(super) async fn serve(
     drop(serving);
     drop(listener);
     // Whoever reads or sends too slowly for this holds nothing up, and everything is recorded.
+    let end = async {
+        let _ = tokio::time::timeout(LAST_ANSWERS, connections.shutdown()).await;
+        tidy.tidy().await;
+    };
     tokio::select! {
-        _ = tokio::time::timeout(LAST_ANSWERS, connections.shutdown()) => {}
+        () = end => {}
         () = &mut again => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,9 @@ use crate::access::{Channel, Viewer};
 use crate::store::StoreError;
 use crate::stream::{Cursor, Frame, ListWatch, Subject, Watch};
 
+/// The seconds by which a token may have been made in the future: clocks are put right by so much.
+const EARLY: i64 = 60;
+
 /// A stream that may be read.
 #[derive(Debug)]
 pub enum Opened {
@@ -71,6 +74,11 @@ impl LiveOps {
         cursor: Cursor,
     ) -> Result<Opened, OpenError> {
         let grant = self.0.keys.verify(token, self.0.clock.now()).map_err(|_| OpenError::Refused)?;
+        // Made when the clock was far ahead, it would open streams for longer than it was to.
+        let made = i64::try_from(self.0.token_ttl.as_secs()).map(|ttl| grant.expires.saturating_sub(ttl));
+        if made.is_ok_and(|made| made > self.0.clock.now().as_second().saturating_add(EARLY)) {
+            return Err(OpenError::Refused);
+        }
         if grant.user != viewer.id {
             return Err(OpenError::Refused);
         }

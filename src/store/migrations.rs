@@ -122,12 +122,19 @@ CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, created
 ";
 
 /// Whether the run under way may be repeated, and how often that was done since somebody started the operation. When a
-/// session was last used: of those that are open now, that is taken to be now.
+/// session was last used: of those that are open now, that is taken to be now. And lists in the order in which operations came,
+/// since a clock may be put back.
 const SIXTH: &str = "
 ALTER TABLE liveops_operations ADD COLUMN repeatable INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE liveops_operations ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE liveops_sessions ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
 UPDATE liveops_sessions SET used = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
+DROP INDEX liveops_operations_listed;
+DROP INDEX liveops_operations_state;
+DROP INDEX liveops_operations_kind;
+CREATE INDEX liveops_operations_listed ON liveops_operations (owner, row DESC, kind);
+CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, row DESC, kind);
+CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, row DESC);
 ";
 
 /// In place of a version that no program of ours ever wrote.

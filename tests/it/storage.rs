@@ -1,12 +1,16 @@
 //! What stores everything fails while the server runs, and what each request says then.
 
+mod refused;
+
 use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rusqlite::Connection;
 
 use crate::harness::{Answer, Ask, Client, Events, Server, until};
+use crate::start::csv;
 
 /// What happens to the storage, and how it is undone.
 struct Fault {
@@ -182,7 +186,7 @@ impl Scene {
 
     async fn import(&self) -> Answer {
         let ask = Ask::post("/operations/new/csv_import");
-        self.client.send(ask.multipart(&[("csrf_token", &self.csrf)], ("file", "a.csv", b"a,b\n1,2\n"))).await
+        self.client.send(ask.multipart(&[("csrf_token", &self.csrf)], ("file", "a.csv", &csv(1000)))).await
     }
 
     async fn restart(&self) -> Answer {
@@ -226,6 +230,8 @@ async fn suffer(fault: Fault) {
     for (what, answer) in [("start", start), ("import", import), ("restart", restart), ("sign-in", sign_in)] {
         scene.refused(what, &answer);
     }
+    let uploads = fs::read_dir(scene.server.folder().join("liveops.db-uploads"));
+    assert_eq!(uploads.map_or(0, Iterator::count), 0, "what was refused leaves no file");
     let log = format!("/operations/{}/log", scene.done);
     for path in ["/", "/operations", &format!("/operations/{}", scene.done), &log] {
         let answer = scene.client.get(path).await;
@@ -274,4 +280,120 @@ async fn suffer(fault: Fault) {
     for id in [&scene.done, &started, &imported] {
         assert_eq!(client.page(id).await.state, "succeeded");
     }
+}
+
+/// The commit of the ending waits for whoever holds the database, and is what the run came to.
+#[tokio::test]
+async fn an_ending_waits_for_a_database_that_is_held() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "40"), ("delay_ms", "50"), ("log_every", "1")]).await;
+    client.reaches(&id, "running").await;
+    let other = (HELD.does)(&server);
+    until("a commit that gave up", async || {
+        server.said().contains("the ending could not be stored yet").then_some(())
+    })
+    .await;
+    assert_eq!(client.page(&id).await.state, "running", "nothing is shown before it is committed");
+    (HELD.undone)(&server, other);
+    assert_eq!(client.finished(&id).await.state, "succeeded");
+}
+
+/// Damage is found when it is read, and no file can be trusted from then on: nothing is shown that is not there, and the
+/// next start says what to do.
+#[tokio::test]
+async fn a_file_that_is_damaged_while_the_server_runs() {
+    let scene = Scene::new().await;
+    let database = database(scene.server.folder());
+    // What was committed so far is to be in the file, and not in the log beside it.
+    let other = Connection::open(&database).expect("the database");
+    other.busy_timeout(std::time::Duration::from_secs(10)).expect("a setting");
+    let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+    other.query_row(sql, [], |_| Ok(())).expect("it is moved");
+    let whole = fs::metadata(&database).expect("a file").len();
+    let mut file = fs::OpenOptions::new().write(true).open(&database).expect("ours");
+    file.seek(SeekFrom::Start(4096)).expect("a place");
+    file.write_all(&vec![0x5A; usize::try_from(whole - 4096).expect("small")]).expect("ours");
+    drop(file);
+    until("the log to say so", async || {
+        scene.start().await;
+        scene.client.get("/operations").await;
+        let said = scene.server.said();
+        ["malformed", "corrupt"].iter().any(|word| said.contains(word)).then_some(())
+    })
+    .await;
+    let log = format!("/operations/{}/log", scene.done);
+    for (what, answer) in [
+        ("start", scene.start().await),
+        ("import", scene.import().await),
+        ("restart", scene.restart().await),
+        ("sign-in", scene.sign_in().await),
+        ("list", scene.client.get("/operations").await),
+        ("log", scene.client.get(&log).await),
+    ] {
+        if ![200, 303].contains(&answer.status) {
+            scene.refused(what, &answer);
+        }
+    }
+    assert_eq!(scene.visitor.get("/healthz").await.status, 200);
+    assert!(!scene.server.said().contains("panicked"), "{}", scene.server.said());
+}
+
+/// Who stops the server and copies the database has all of it, also without what stands beside.
+#[tokio::test]
+async fn after_an_orderly_end_the_file_alone_is_the_database() {
+    let mut server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "3"), ("log_every", "1")]).await;
+    client.finished(&id).await;
+    assert!(server.terminate().await.0.success());
+    let log = server.folder().join("liveops.db-wal");
+    assert!(fs::metadata(&log).map_or(0, |log| log.len()) == 0, "the log is still needed");
+    let other = tempfile::tempdir().expect("a folder");
+    fs::copy(database(server.folder()), database(other.path())).expect("it is copied");
+    let copy = Connection::open(database(other.path())).expect("a database");
+    let sql = "SELECT state FROM liveops_operations WHERE id = ?1";
+    assert_eq!(copy.query_row(sql, [&id], |row| row.get::<_, String>(0)), Ok("succeeded".to_owned()));
+}
+
+/// Where uploads cannot be stored, all else goes on.
+#[tokio::test]
+async fn a_folder_of_uploads_that_is_gone_or_is_none() {
+    let scene = Scene::new().await;
+    let folder = scene.server.folder().join("liveops.db-uploads");
+    assert_eq!(scene.client.finished(&scene.import().await.started()).await.state, "succeeded");
+    fs::remove_dir_all(&folder).expect("it was made");
+    assert_eq!(scene.client.finished(&scene.import().await.started()).await.state, "succeeded");
+    fs::rename(&folder, aside(scene.server.folder())).expect("it was made");
+    fs::write(&folder, "no folder").expect("ours");
+    scene.refused("import", &scene.import().await);
+    let id = scene.start().await.started();
+    assert_eq!(scene.client.finished(&id).await.state, "succeeded");
+    // Also when it starts like that.
+    let server = scene.server.kill_and_restart().await;
+    let client = scene.client.at(&server);
+    let answer = client.submit("csv_import", &[], Some(("a.csv", b"a,b\n1,2\n"))).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(fs::read(&folder).expect("a file"), b"no folder");
+    fs::remove_file(&folder).expect("ours");
+    assert_eq!(client.finished(&client.import("a.csv", b"a,b\n1,2\n").await).await.state, "succeeded");
+}
+
+/// Somebody who downloads a log and stops in the middle holds no moment of the database.
+#[tokio::test]
+async fn the_log_beside_the_database_stays_small_while_somebody_reads() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let message = "x".repeat(60_000);
+    let fields = [("steps", "300"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
+    let first = client.simulate(&fields).await;
+    client.finished(&first).await;
+    let mut download = client.open(Ask::get(&format!("/operations/{first}/log"))).await;
+    assert!(download.chunk().await.expect("a beginning").is_some());
+    let second = client.simulate(&fields).await;
+    client.finished(&second).await;
+    let file = |name: &str| fs::metadata(server.folder().join(name)).expect("a file").len();
+    let (whole, log) = (file("liveops.db"), file("liveops.db-wal"));
+    assert!(whole > 2 * 300 * 60_000 && log < 16 * 1024 * 1024, "{log} beside {whole}");
+    drop(download);
 }

@@ -344,3 +344,21 @@ async fn one_operation_that_cannot_be_read_holds_up_no_other() {
     let ending = store.record(odd).await.expect("the store").expect("there").ending.expect("it is over");
     assert_eq!(ending.state, State::Failed);
 }
+
+#[tokio::test]
+async fn the_space_of_what_was_removed_is_used_again() {
+    let folder = Folder::new();
+    let store = Sqlite::open(folder.database()).expect("opens");
+    let mut pages = Vec::new();
+    for _ in 0..4 {
+        for _ in 0..100 {
+            let new = new(&"x".repeat(20_000));
+            store.create(new.clone(), Timestamp::UNIX_EPOCH).await.expect("created");
+            store.cancel(new.id, Timestamp::UNIX_EPOCH).await.expect("cancelled");
+        }
+        while store.remove_ended(Timestamp::now(), 20).await.expect("removed").more {}
+        let count = direct(&folder).query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
+        pages.push(count.expect("a count"));
+    }
+    assert!(pages[0] > 400 && pages[3] < pages[0] + 20, "{pages:?}");
+}

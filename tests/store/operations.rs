@@ -136,9 +136,9 @@ pub(crate) async fn an_operation_lives_from_creation_to_its_end(home: &dyn Home)
 
 pub(crate) async fn the_queue_is_in_order_and_only_of_the_kinds_asked_for(home: &dyn Home) {
     let (store, _) = home.open();
-    let second = create(&*store, "a", 2).await;
-    let first = create(&*store, "a", 1).await;
     let other = create(&*store, "b", 0).await;
+    let first = create(&*store, "a", 1).await;
+    let second = create(&*store, "a", 2).await;
     let same_moment = create(&*store, "a", 2).await;
     assert_eq!(store.before(other).await.expect("the store"), 0);
     assert_eq!(store.before(first).await.expect("the store"), 1);

@@ -12,6 +12,8 @@ use crate::store::{StoreError, StoreResult, migrations};
 
 /// How long another connection, the host's say, may hold the file before a write gives up.
 const BUSY: Duration = Duration::from_secs(5);
+/// The same at the end of a program.
+const LAST: Duration = Duration::from_secs(1);
 /// A larger file is checked without its logs and pages, so that it opens within a second.
 const CHECK_WHOLE: u64 = 64 * 1024 * 1024;
 /// The smallest page of a database. What is smaller is none, but SQLite would take it for an empty
@@ -45,7 +47,10 @@ pub(super) fn open(path: &Path, tables: Tables) -> StoreResult<(PathBuf, Connect
         return Err(failed(&"file is not a database"));
     }
     let connection = connect(&full, tables).map_err(|error| match error.of_write() {
-        StoreError::Unwritable(error) | StoreError::Busy(error) | StoreError::Failed(error) => failed(&error),
+        StoreError::Unwritable(error) => {
+            failed(&format_args!("{error}: this program has to be able to write the file and its folder"))
+        }
+        StoreError::Busy(error) | StoreError::Failed(error) => failed(&error),
         other => other,
     })?;
     Ok((full, connection))
@@ -95,6 +100,17 @@ fn leave_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left).map(drop)
 }
 
+/// Moves the write-ahead log's content into the file, by a connection of its own: the writer's is in a transaction when it is reached.
+pub(super) fn empty_log(path: &Path) -> Result<(), Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(LAST)?;
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
+        false => Ok(()),
+        true => Err(Fault::stored("another program is reading or writing it")),
+    }
+}
+
 /// Makes an empty file where there is none: it will hold hashes of passwords, so it is its owner's
 /// only. SQLite gives the files beside it the same mode.
 fn create(path: &Path) -> std::io::Result<()> {
@@ -111,6 +127,10 @@ fn create(path: &Path) -> std::io::Result<()> {
 fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
+    // SQLite opens what it may not write all the same, and leaves files beside it.
+    if connection.is_readonly("main")? {
+        return Err(StoreError::Unwritable("the file is read-only".into()).into());
+    }
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
     leave_log(&connection, path)?;
