@@ -10,5 +10,5 @@ mod simulate;
 mod tests;
 
 pub use csv_import::CsvImport;
-pub use examples::{Chain, Failing, Quick, Redirect};
+pub use examples::{Chain, Failing, Quick, Redirect, Repeatable};
 pub use simulate::{Simulate, SimulatedEnd};

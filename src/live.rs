@@ -2,6 +2,7 @@
 
 mod builder;
 mod chain;
+mod download;
 mod follow;
 mod housekeeping;
 mod lists;
@@ -12,6 +13,7 @@ mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
 pub use chain::Chain;
+pub(crate) use download::Download;
 pub use lists::RowPage;
 pub use start::NotStarted;
 pub(crate) use start::Sent;
@@ -144,7 +146,7 @@ impl LiveOps {
 
     /// The viewer's record of an operation; none when it is not theirs or not there.
     pub(crate) async fn owned(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<Record>> {
-        Ok(self.0.store.record(id).await?.filter(|record| record.owner == viewer.id))
+        self.0.store.owned(&viewer.id, id).await
     }
 
     /// A page of those of the viewer's operations that `filter` lets through, newest first; `page` counts from
@@ -352,7 +354,8 @@ impl LiveOps {
         self.0.runner.all_ended().await;
     }
 
-    /// Claims nothing more, gives what runs `grace` to end, and records the rest as interrupted.
+    /// Claims nothing more, gives what runs `grace` to end, and records the rest as interrupted, or puts it back into
+    /// the queue where its kind is [repeatable](crate::Operation::REPEATABLE).
     pub async fn shutdown(&self, grace: Duration) {
         self.0.runner.stop(grace).await;
         self.0.store.leave();

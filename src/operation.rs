@@ -65,6 +65,13 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// way: what runs every minute, say. It holds for what was started before, too, in every process that has the kind;
     /// one that does not have it knows nothing of this.
     const LISTED: bool = true;
+    /// Whether it is safe to run it again from the start, without anybody looking first: then an attempt whose process
+    /// died, or was shut down before it ended, goes back into the queue by itself as the next attempt, instead
+    /// of ending as interrupted; three times in a row at most ([`REPEATS`](crate::store::REPEATS)), since it may be what
+    /// kills its process. Not so one that was asked to stop, nor what is run in the foreground
+    /// ([`LiveOps::run`](crate::LiveOps::run)). An application that lives on after [`LiveOps::shutdown`](crate::LiveOps::shutdown)
+    /// may still be busy with it when the next attempt begins elsewhere: it is asked to stop, and cannot write.
+    const REPEATABLE: bool = false;
 
     /// The fields of the kind's form; the submitted values become the input. They are looked at when the
     /// kind is registered, and decide what [`LiveOps::start_kind`](crate::LiveOps::start_kind) and the
@@ -83,7 +90,7 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// one thread, so it need not be `Send`.
     fn run(self, progress: Progress) -> impl Future<Output = Result>;
 
-    /// Called before [`run`](Self::run) when it runs again, on the same thread: the place to clear away what
+    /// Called before [`run`](Self::run) when it runs again, whoever wanted that, on the same thread: the place to clear away what
     /// the attempt before left. `attempt` is the number of the one that begins, 2 or more. An `Err`
     /// or a panic fails the attempt as one of `run` would.
     fn on_restart(&mut self, attempt: u32) -> impl Future<Output = Result<()>> {
@@ -92,7 +99,8 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     }
 
     /// Called once the ending of an attempt is committed, whatever it is: also when it was cancelled while it waited,
-    /// or its process died and this one marked it as interrupted. It has a thread of its own, so
+    /// or its process died and this one marked it as interrupted. An attempt that is
+    /// [repeated](Self::REPEATABLE) by itself has no ending, so nothing is told of it. It has a thread of its own, so
     /// it may block; as many run at once as operations do. An attempt that is begun meanwhile does not wait for it. Nothing waits for it but [`LiveOps::all_ended`](crate::LiveOps::all_ended) and,
     /// within its grace, [`LiveOps::shutdown`](crate::LiveOps::shutdown). An `Err` or a panic is logged and
     /// changes nothing.

@@ -51,6 +51,11 @@ impl Cancel {
         self.requested.cancel();
     }
 
+    /// Whether it was asked to stop.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.requested.is_cancelled()
+    }
+
     /// Whether the run's handle gave out [`Cancelled`]: an `Err` then counts as cancelled.
     pub fn was_noticed(&self) -> bool {
         self.noticed.load(Ordering::Acquire)

@@ -3,6 +3,7 @@
 mod conclude;
 mod end;
 mod hook;
+mod orphan;
 mod run;
 
 use std::collections::HashMap;
@@ -13,14 +14,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::operation::{Ending, OperationId, Record, Registry, State};
-use crate::progress::{Progress, Text, Update};
+use crate::progress::{Progress, Text};
 use crate::projection::Projection;
-use crate::store::{Finish, Lease, Orphan, Store, StoreError, StoreResult, Wanted, WantedKind};
+use crate::store::{Lease, Store, StoreResult, Wanted, WantedKind};
 use crate::stream::{Hub, Subject};
 pub(crate) use conclude::{Conclusion, Task, drive, panic_text};
 use run::Run;
@@ -177,7 +179,7 @@ impl Runner {
         }
     }
 
-    /// Marks what dead processes left as interrupted.
+    /// Marks what dead processes left as interrupted, or puts it back into the queue where its kind says so.
     ///
     /// # Errors
     /// When the store fails; calling again goes on where it stopped.
@@ -186,7 +188,7 @@ impl Runner {
     }
 
     /// Claims nothing more, gives the runs `grace` to end, and records those that did not as
-    /// interrupted. The threads of these go with the process.
+    /// interrupted, or puts them back into the queue. The threads of these go with the process.
     pub async fn stop(&self, grace: Duration) {
         let inner = &self.0;
         inner.stopping.cancel();
@@ -205,11 +207,15 @@ impl Runner {
                 }
                 return;
             }
-            for run in left.iter().filter(|run| !run.is_closed()) {
-                let span = run.span().clone();
+            // Together, as a store that does not answer would be waited for by each.
+            let mut ends = JoinSet::new();
+            for run in left.into_iter().filter(|run| !run.is_closed()) {
+                let (inner, span) = (Arc::clone(inner), run.span().clone());
                 span.in_scope(|| tracing::warn!("interrupted: the grace is over"));
-                inner.end(run, Conclusion::plain(interrupted()), None).instrument(span).await;
+                let end = async move { inner.end(&run, Conclusion::plain(interrupted()), None).await };
+                ends.spawn(end.instrument(span));
             }
+            ends.join_all().await;
             // Some may have been about to end by themselves, and to hand over to another one.
             let give_up = *give_up.get_or_insert_with(|| tokio::time::Instant::now() + LAST_COMMITS);
             if tokio::time::timeout_at(give_up, ended).await.is_err() {
@@ -222,7 +228,11 @@ impl Runner {
 impl Inner {
     async fn claim_loop(self: &Arc<Self>) {
         let kinds = self.registry.iter();
-        let kinds = kinds.map(|kind| WantedKind { name: kind.name.clone(), at_once: kind.at_once });
+        let kinds = kinds.map(|kind| WantedKind {
+            name: kind.name.clone(),
+            at_once: kind.at_once,
+            repeatable: kind.repeatable,
+        });
         let wanted = Wanted { kinds: kinds.collect(), per_user: self.per_user };
         loop {
             let place = tokio::select! {
@@ -335,46 +345,6 @@ impl Inner {
                 tracing::warn!(%error, "what dead processes left could not be marked");
             }
         }
-    }
-
-    async fn recover(self: &Arc<Self>) -> StoreResult<usize> {
-        let orphans = self.store.orphans().await?;
-        let mut marked = 0;
-        for Orphan { record, projection, seen } in orphans {
-            let now = self.clock.now();
-            let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
-            let ending = interrupted();
-            let started = record.started.unwrap_or(now);
-            let mut projection = projection
-                .unwrap_or_else(|| Projection::new(0, record.attempt, State::Running, self.log_tail, started))
-                .reborn(epoch());
-            // It ended when its process did: nobody worked on it while the server was down.
-            let at = seen.map_or(now, |seen| seen.clamp(started, now.max(started))).max(projection.updated());
-            projection.apply(Update::Ended(ending.clone()), at);
-            projection.flush();
-            let finish = Finish {
-                projection,
-                ending: ending.clone(),
-                detail: Some("its process died".into()),
-                next: None,
-                at,
-            };
-            match self.store.finish(lease, &[], finish).await {
-                Ok(()) => {
-                    tracing::info!(operation = %record.id, "interrupted: its process died");
-                    self.tell_ending(record.id, &record.kind, record.input, ending);
-                    marked += 1;
-                }
-                // Another process marked it first.
-                Err(StoreError::Fenced { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if marked > 0 {
-            metrics::counter!("liveops_operations_interrupted_total").increment(marked as u64);
-            self.changed.notify_one();
-        }
-        Ok(marked)
     }
 }
 

@@ -3,7 +3,7 @@
 mod migrations;
 mod sqlite;
 
-pub use sqlite::Sqlite;
+pub use sqlite::{Copied, Sqlite};
 
 use std::time::Duration;
 
@@ -89,6 +89,9 @@ pub struct Wanted {
     pub per_user: Option<u32>,
 }
 
+/// So many attempts of an operation begin by themselves, one after the other, at most.
+pub const REPEATS: u32 = 3;
+
 /// A kind that a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedKind {
@@ -96,6 +99,8 @@ pub struct WantedKind {
     pub name: String,
     /// How many of it may run at once; any number, without it.
     pub at_once: Option<u32>,
+    /// Whether what is claimed of it may be repeated: whoever finds it without a process need not have its kind.
+    pub repeatable: bool,
 }
 
 /// How a run ends, as it is committed.
@@ -217,6 +222,9 @@ pub trait Store: Send + Sync + 'static {
     /// The operation's record.
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>>;
 
+    /// The same where it is this owner's. Another's is looked for as long as one that is not there, and read no further.
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>>;
+
     /// The stored page of the latest attempt; none while it waits for its first checkpoint.
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>>;
 
@@ -263,6 +271,12 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a run: log, page, record and, where it hands over, the next operation in one commit.
     async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()>;
 
+    /// Puts a run that did not live to its end back into the queue as the next attempt, in one commit with the last
+    /// lines of its log. False, and nothing is written, when it is to end instead: it was not claimed from the
+    /// queue as [repeatable](WantedKind::repeatable), was asked to stop, or was put back
+    /// [`REPEATS`] times since somebody started it.
+    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool>;
+
     /// Ends a waiting operation as cancelled or asks a running one to stop.
     async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer>;
 
@@ -278,6 +292,9 @@ pub trait Store: Send + Sync + 'static {
     /// long log it removes a part only, so that others can write in between; nobody sees its operation any
     /// more, and the next call goes on.
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed>;
+
+    /// The names of the uploaded files that an operation needs.
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>>;
 
     /// Notes `now` as the time by which what is old is removed, and returns it; but no more than `step` after the time that was noted
     /// before. So what a clock that leaps ahead takes along is little before somebody puts it right.
@@ -303,8 +320,8 @@ pub trait Store: Send + Sync + 'static {
     async fn orphans(&self) -> StoreResult<Vec<Orphan>>;
 }
 
-/// A user of the binary. A host application has its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A user of the binary. A host application has its own. `Debug` does not show the password's hash.
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// The id that operations are owned by: never reused.
     pub id: String,
@@ -316,6 +333,28 @@ pub struct User {
     pub superuser: bool,
     /// The hash of the password; without one only a login link signs in.
     pub password_hash: Option<String>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("groups", &self.groups)
+            .field("superuser", &self.superuser)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session of the binary, with its user as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Whose it is.
+    pub user: User,
+    /// When it ends, however much it is used.
+    pub expires: Timestamp,
+    /// When it was last used, as far as that was noted.
+    pub used: Timestamp,
 }
 
 /// Where the binary's users and sessions last. Secrets reach it as [`Digest`]s only.
@@ -341,12 +380,21 @@ pub trait Accounts: Send + Sync + 'static {
     /// Sets the groups that a user belongs to; false when there is none of that name.
     async fn set_groups(&self, name: &str, groups: Vec<String>) -> StoreResult<bool>;
 
-    /// Opens a session until `expires`; false when the user is gone, or has another password than
+    /// Opens a session at `now`, until `expires`; false when the user is gone, or has another password than
     /// `user` says: who signs in with the old one while it is changed does not get in.
-    async fn open_session(&self, session: Digest, user: &User, expires: Timestamp) -> StoreResult<bool>;
+    async fn open_session(
+        &self,
+        session: Digest,
+        user: &User,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
 
-    /// The user of a session that is open at `now`.
-    async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>>;
+    /// A session that nobody ended. Whether its time is over is for the caller to say.
+    async fn session(&self, session: Digest) -> StoreResult<Option<Session>>;
+
+    /// Notes that a session was used at `now`.
+    async fn touch_session(&self, session: Digest, now: Timestamp) -> StoreResult<()>;
 
     /// Those of these sessions that nobody ended, with their users as they are now. One that
     /// expired of late is among them: expiry ends no open stream.

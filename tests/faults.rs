@@ -77,6 +77,9 @@ impl Store for Faulty {
     async fn probe(&self, now: Timestamp) -> StoreResult<()> {
         self.store.probe(now).await
     }
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
+        self.store.uploads_of(id).await
+    }
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
         self.store.uploads_needed(names).await
     }
@@ -86,6 +89,9 @@ impl Store for Faulty {
             return Err(StoreError::Failed("an I/O error".into()));
         }
         self.store.record(id).await
+    }
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
+        self.store.owned(owner, id).await
     }
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
         self.store.projection(id).await
@@ -144,6 +150,9 @@ impl Store for Faulty {
     }
     async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
         self.store.restart(id, now).await
+    }
+    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
+        self.store.repeat(lease, lines, now).await
     }
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
         self.store.cancel_requests().await

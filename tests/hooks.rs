@@ -71,6 +71,28 @@ impl Operation for Told {
     }
 }
 
+/// The same, of a kind that is repeated. Its first attempt hangs.
+#[derive(Serialize, Deserialize)]
+struct Repeated(Told);
+
+impl Operation for Repeated {
+    const KIND: &'static str = "repeated";
+    const REPEATABLE: bool = true;
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        self.0.run(p).await
+    }
+
+    async fn on_restart(&mut self, attempt: u32) -> liveops::Result<()> {
+        self.0.act.clear();
+        self.0.on_restart(attempt).await
+    }
+
+    async fn on_finish(self, ending: Ending) -> liveops::Result<()> {
+        self.0.on_finish(ending).await
+    }
+}
+
 struct Home {
     live: LiveOps,
     folder: tempfile::TempDir,
@@ -113,7 +135,8 @@ async fn open(folder: &tempfile::TempDir) -> LiveOps {
     let builder = LiveOps::builder()
         .store(Sqlite::open(folder.path().join("db")).expect("a database"))
         .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
-        .operation::<Told>();
+        .operation::<Told>()
+        .operation::<Repeated>();
     builder.start().await.expect("it starts")
 }
 
@@ -137,6 +160,7 @@ async fn an_attempt_that_cannot_be_prepared_fails() {
     let home = Home::new().await;
     let id = home.start("unready").await;
     home.until(id, State::Succeeded).await;
+    assert_eq!(home.notes().await, ["run", "succeeded 1"], "told before it runs again");
     home.live.restart(&viewer(), id).await.expect("the store");
     home.until(id, State::Failed).await;
     assert_eq!(home.notes().await, ["run", "succeeded 1", "again 2", "failed 1"]);
@@ -211,6 +235,36 @@ async fn an_ending_that_its_process_did_not_live_to_see_is_told_too() {
     let later = open(&home.folder).await;
     later.shutdown(LONG).await;
     assert_eq!(home.notes().await, ["interrupted 1"], "nor by a process that starts later");
+}
+
+/// It has not ended, so nothing is told of its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_a_shutdown_stops_is_repeated_by_the_next_process() {
+    let home = Home::new().await;
+    let told = Told { folder: home.folder.path().to_owned(), act: "hang".to_owned() };
+    let id = home.live.start(&viewer(), Repeated(told)).await.expect("started");
+    home.until(id, State::Running).await;
+    home.live.shutdown(Duration::ZERO).await;
+    assert_eq!(home.state(id).await, State::Waiting);
+    assert_eq!(home.notes().await, ["run"]);
+    let home = Home { live: open(&home.folder).await, folder: home.folder };
+    home.until(id, State::Succeeded).await;
+    assert_eq!(home.notes().await, ["run", "again 2", "run", "succeeded 1"]);
+    let seen = home.live.view(&viewer(), id).await.expect("the store").expect("it is there");
+    assert_eq!((seen.record.attempt, seen.projection.attempt()), (2, 2));
+}
+
+/// Its process may have been told to stop it, and then nobody wants it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_was_asked_to_stop_is_not_repeated() {
+    let home = Home::new().await;
+    let told = Told { folder: home.folder.path().to_owned(), act: "hang".to_owned() };
+    let id = home.live.start(&viewer(), Repeated(told)).await.expect("started");
+    home.until(id, State::Running).await;
+    home.live.cancel(&viewer(), id).await.expect("the store");
+    home.live.shutdown(Duration::ZERO).await;
+    assert_eq!(home.state(id).await, State::Interrupted);
+    assert_eq!(home.notes().await, ["run", "interrupted 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

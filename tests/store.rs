@@ -12,6 +12,8 @@ mod operations;
 mod queue;
 #[path = "store/removal.rs"]
 mod removal;
+#[path = "store/repeat.rs"]
+mod repeat;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -89,10 +91,14 @@ suite! {
     removal::what_is_run_again_is_not_removed_and_what_is_being_removed_is_not_run_again,
     removal::the_time_of_removal_follows_a_clock_that_leaps_step_by_step,
     removal::a_store_has_one_identity,
+    repeat::a_repeatable_run_goes_back_into_the_queue,
+    repeat::a_late_writer_changes_nothing_after_a_repeat,
+    repeat::a_run_is_put_back_a_few_times_in_a_row,
+    repeat::only_what_is_known_as_repeatable_and_wanted_is_put_back,
     accounts::users_are_found_by_their_exact_name,
-    accounts::a_session_lasts_until_it_expires_or_is_closed,
+    accounts::a_session_is_kept_with_its_times_until_it_is_closed,
     accounts::a_session_opens_for_a_user_as_they_are_now,
-    accounts::an_expired_session_is_left_but_signs_nobody_in,
+    accounts::an_expired_session_is_left,
     accounts::a_login_link_signs_in_once,
     accounts::a_login_link_used_by_two_signs_in_one,
     accounts::what_is_changed_of_a_user_ends_what_it_must,

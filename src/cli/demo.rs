@@ -1,12 +1,13 @@
 //! `liveops demo`: everything to try it out.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use liveops::LiveOpsBuilder;
 use liveops::access::random_text;
-use liveops::kinds::{Chain, CsvImport, Failing, Quick, Redirect, Simulate};
+use liveops::kinds::{Chain, CsvImport, Failing, Quick, Redirect, Repeatable, Simulate};
 use liveops::store::{Accounts, Digest, Sqlite, User};
 
 use super::metrics::Metrics;
@@ -17,7 +18,7 @@ use crate::config::{Settings, stored_or_new_secret};
 const LINK_LIFE: Duration = Duration::from_secs(600);
 const DEMO_USER: &str = "demo";
 
-pub(super) async fn demo(settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn demo(settings: &Settings) -> Result<ExitCode, Failure> {
     let store = Sqlite::open(&settings.database)?;
     let secret = match &settings.secret_key {
         Some(secret) => secret.clone(),
@@ -61,6 +62,7 @@ pub(super) fn with_kinds(builder: LiveOpsBuilder) -> LiveOpsBuilder {
         .operation::<Failing>()
         .operation::<Chain>()
         .operation::<Redirect>()
+        .operation::<Repeatable>()
 }
 
 /// A link that signs the demo user in, who is made on the first start.

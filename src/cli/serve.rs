@@ -1,5 +1,7 @@
 //! `liveops serve`: the server for real work.
 
+use std::process::ExitCode;
+
 use liveops::store::Sqlite;
 use liveops::{LiveOps, LiveOpsBuilder, SecretKey};
 
@@ -7,7 +9,7 @@ use super::metrics::Metrics;
 use super::{Failure, say, server};
 use crate::config::{Settings, beside};
 
-pub(super) async fn serve(settings: &Settings) -> Result<(), Failure> {
+pub(super) async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     let secret = settings.needed_secret()?;
     let store = Sqlite::open(&settings.database)?;
     let listener = server::bind(&settings.listen).await?;
@@ -33,6 +35,7 @@ pub(super) fn builder(settings: &Settings, store: Sqlite, secret: SecretKey) -> 
         .throttle_hz(settings.throttle_hz)
         .log_tail(settings.log_tail)
         .streams_per_user(settings.streams_per_user)
+        .streams_per_address(settings.streams_per_address)
         .running_per_user(settings.running_per_user);
     let builder = match &settings.templates {
         Some(folder) => builder.templates(folder),

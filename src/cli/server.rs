@@ -2,9 +2,12 @@
 
 mod dressed;
 
+use std::pin::pin;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -19,12 +22,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::Failure;
+use super::{Failure, INTERRUPTED};
 use crate::config::Settings;
 use dressed::Dressed;
 
 /// Two signals within this are one.
 const MOMENT: Duration = Duration::from_millis(300);
+/// A larger head of a request is refused; it is held before anybody knows who sends it.
+const LARGEST_HEAD: usize = 64 * 1024;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
 /// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
@@ -66,39 +71,73 @@ impl Signals {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then lets answers and runs end.
+/// Serves until SIGTERM or SIGINT, then lets runs and answers end.
 pub(super) async fn serve(
     listener: TcpListener,
     live: LiveOps,
     store: Sqlite,
     settings: &Settings,
     mut signals: Signals,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     let shutdown = CancellationToken::new();
     let options = WebOptions {
         public_url: settings.public_url.clone(),
         required_group: settings.required_group.clone(),
         trusted_proxies: settings.trusted_proxies.clone(),
+        sessions: settings.sessions,
         shutdown: shutdown.clone(),
     };
     let tidy = store.clone();
     let site = web::site(live.clone(), Arc::new(store), &options);
     let connections = GracefulShutdown::new();
+    let mut serving = Box::pin(accept(&listener, &site, &connections));
+    tokio::select! {
+        () = &mut serving => {}
+        () = signals.stop() => {}
+    }
+    tracing::info!("stopping");
+    // First of all it is not ready any more, and streams are told to come back.
+    shutdown.cancel();
+    let mut again = pin!(signals.stop_again());
+    tokio::select! {
+        // While what runs has its grace, everybody is answered: whoever sends requests here needs a moment to notice.
+        () = &mut serving => {}
+        () = live.shutdown(settings.shutdown_grace) => {}
+        () = &mut again => {
+            tracing::warn!("stopped by a second signal; what was running is marked at the next start");
+            // Dropped, it would wait for a database that keeps it waiting.
+            std::mem::forget(live);
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+    }
+    drop(serving);
+    drop(listener);
+    // Whoever reads or sends too slowly for this holds nothing up, and everything is recorded.
+    let end = async {
+        let _ = tokio::time::timeout(LAST_ANSWERS, connections.shutdown()).await;
+        tidy.tidy().await;
+    };
+    tokio::select! {
+        () = end => {}
+        () = &mut again => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes connections and answers on them, for as long as it is polled.
+async fn accept(listener: &TcpListener, site: &Router, connections: &GracefulShutdown) {
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD).writev(false);
     loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, say: connections that end will free some.
-                    tracing::error!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = signals.stop() => break,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, say: connections that end will free some.
+                tracing::error!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
         };
         let _ = stream.set_nodelay(true);
         // The kernel's work: a timer in each connection would cost memory for each stream.
@@ -118,18 +157,5 @@ pub(super) async fn serve(
                 Err(error) => tracing::debug!(%error, "a connection broke"),
             }
         });
-    }
-    drop(listener);
-    tracing::info!("stopping");
-    shutdown.cancel();
-    let answers = tokio::time::timeout(LAST_ANSWERS, connections.shutdown());
-    let end = async {
-        let (_, ()) = tokio::join!(answers, live.shutdown(settings.shutdown_grace));
-        tidy.tidy().await;
-    };
-    tokio::select! {
-        () = end => Ok(()),
-        // A second signal ends at once; the next start marks what was running.
-        () = signals.stop_again() => Err("stopped by a second signal; what was running is marked at the next start".into()),
     }
 }

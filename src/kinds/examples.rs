@@ -58,6 +58,24 @@ impl Operation for Chain {
     }
 }
 
+/// Runs again by itself when its process dies.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Repeatable {}
+
+impl Operation for Repeatable {
+    const KIND: &'static str = "repeatable";
+    const TITLE: &'static str = "Repeatable";
+    const DESCRIPTION: &'static str = "Counts to sixty in half a minute. Kill the server while it runs: the next one runs it again, by itself.";
+    const REPEATABLE: bool = true;
+
+    async fn run(self, progress: Progress) -> Result {
+        let message = "Counting".to_owned();
+        Simulate { steps: 60, delay_ms: 500, log_every: 1, message, ..Simulate::default() }
+            .run(progress)
+            .await
+    }
+}
+
 /// Leads its page on to the list of operations.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Redirect {}

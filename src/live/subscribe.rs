@@ -49,6 +49,9 @@ pub enum OpenError {
     /// The user has as many streams open as one user may have.
     #[error("too many streams are open: close another page first")]
     TooMany,
+    /// The client's address has as many streams open as one address may have.
+    #[error("too many streams are open from this address: close another page first")]
+    TooManyFromAddress,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

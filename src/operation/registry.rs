@@ -36,6 +36,8 @@ pub struct Kind {
     pub at_once: Option<u32>,
     /// Whether its operations are in their owners' lists; each has its page all the same.
     pub listed: bool,
+    /// Whether an attempt that its process did not live to end is repeated by itself.
+    pub repeatable: bool,
     label: Arc<LabelFn>,
     run: Arc<RunFn>,
     finish: Arc<FinishFn>,
@@ -52,6 +54,7 @@ impl Kind {
             group: O::GROUP.map(str::to_owned),
             at_once: O::AT_ONCE.filter(|limit| *limit > 0),
             listed: O::LISTED,
+            repeatable: O::REPEATABLE,
             label: Arc::new(|input| Ok(serde_json::from_value::<O>(input.clone())?.label())),
             run: Arc::new(|input, attempt, progress| {
                 Box::pin(async move {

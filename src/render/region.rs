@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use minijinja::context;
 use minijinja::value::{Serde, Value};
 
-use super::{Renderer, SECONDS, templates};
+use super::{Renderer, SECONDS, earlier_logs, templates};
 use crate::projection::{Line, Projection, Region, Shown, whole};
 use crate::stream::Subject;
 
@@ -88,7 +88,9 @@ impl Renderer {
                 context! { total => tally.failed(), rows, url => at.failed_rows(id), final => state.is_final() }
             }
             Region::LogMore => {
-                context! { total => log.total, hidden => log.hidden, url => at.log(id) }
+                let (attempt, url) = (projection.attempt(), at.log(id));
+                let earlier_logs = earlier_logs(attempt, &url);
+                context! { total => log.total, hidden => log.hidden, url, attempt, earlier_logs }
             }
             Region::LogLines => {
                 let lines: Vec<_> = log.lines.iter().map(|line| line_context(line)).collect();

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Inner;
 use super::conclude::Conclusion;
 use super::run::{Run, patience};
-use crate::operation::{Ending, OperationId};
+use crate::operation::{Ending, NewOperation, OperationId, State};
+use crate::projection::Line;
 use crate::store::{Finish, StoreError};
 
 /// How long a commit that failed is left alone.
@@ -45,6 +47,39 @@ impl Inner {
         if run.lost_lines() {
             (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());
         }
+        let kind = &run.live().subject().kind;
+        let repeats = ending.state == State::Interrupted && !run.cancel().is_requested();
+        let repeats = repeats && self.registry.get(kind).is_some_and(|kind| kind.repeatable);
+        if !(repeats && self.put_back(run, &lines, at).await) {
+            let (state, next) = self.commit(run, Conclusion { ending, detail, next }, &lines, at).await;
+            if let Some((next, place)) = next.filter(|next| next.claimed).zip(place) {
+                self.begin_claimed(next.id, place).await;
+            }
+            metrics::counter!("liveops_operations_ended_total", "state" => state.as_str()).increment(1);
+        }
+        metrics::gauge!("liveops_runs").decrement(1);
+        self.hub.release(run.live());
+        let mut runs = self.runs.lock();
+        // Restarted meanwhile, it may run again.
+        if runs.get(&id).is_some_and(|present| Arc::ptr_eq(present, run)) {
+            runs.remove(&id);
+        }
+        drop(runs);
+        self.ended.notify_waiters();
+        self.queued.notify_one();
+        self.changed.notify_one();
+    }
+
+    /// Stores an ending and shows it. The state that was shown, and what it hands over to.
+    async fn commit(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        conclusion: Conclusion,
+        lines: &[Line],
+        at: Timestamp,
+    ) -> (State, Option<NewOperation>) {
+        let Conclusion { mut ending, detail, mut next } = conclusion;
+        let id = run.lease().operation;
         let (mut tries, begin) = (0, Instant::now());
         loop {
             let projection = run.ended_page(ending.clone(), at);
@@ -55,12 +90,11 @@ impl Inner {
                 next: next.clone(),
                 at,
             };
-            match self.store.finish(run.lease(), &lines, finish).await {
+            match self.store.finish(run.lease(), lines, finish).await {
                 Ok(()) => {
                     run.live().show(projection);
                     tracing::info!(state = %ending.state, "ended");
-                    let kind = &run.live().subject().kind;
-                    self.tell_ending(id, kind, run.input().clone(), ending.clone());
+                    self.tell_ending(id, &run.live().subject().kind, run.input().clone(), ending.clone());
                     break;
                 }
                 Err(StoreError::Fenced { .. }) => {
@@ -92,19 +126,31 @@ impl Inner {
                 }
             }
         }
-        if let Some((next, place)) = next.filter(|next| next.claimed).zip(place) {
-            self.begin_claimed(next.id, place).await;
+        (ending.state, next)
+    }
+
+    /// Puts what is interrupted here back into the queue; false when it is to end. Where the store cannot take it,
+    /// nothing is done: once this process is dead, another one puts it back.
+    async fn put_back(&self, run: &Run, lines: &[Line], at: Timestamp) -> bool {
+        match self.store.repeat(run.lease(), lines, at).await {
+            Ok(true) => {
+                tracing::info!("it waits for its next attempt");
+                self.repeated();
+            }
+            Ok(false) => return false,
+            Err(StoreError::Fenced { .. }) => tracing::warn!("another claim has it; nothing was written"),
+            Err(error) => {
+                tracing::error!(%error, "it could not be put back into the queue; another process will")
+            }
         }
-        metrics::gauge!("liveops_runs").decrement(1);
-        metrics::counter!("liveops_operations_ended_total", "state" => ending.state.as_str()).increment(1);
-        self.hub.release(run.live());
-        let mut runs = self.runs.lock();
-        // Restarted meanwhile, it may run again.
-        if runs.get(&id).is_some_and(|present| Arc::ptr_eq(present, run)) {
-            runs.remove(&id);
-        }
-        drop(runs);
-        self.ended.notify_waiters();
+        // Its thread may live on for a while: it has nothing to do any more.
+        run.cancel().request();
+        true
+    }
+
+    /// An attempt was put back into the queue.
+    pub(super) fn repeated(&self) {
+        metrics::counter!("liveops_operations_repeated_total").increment(1);
         self.queued.notify_one();
         self.changed.notify_one();
     }

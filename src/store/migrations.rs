@@ -121,8 +121,14 @@ CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, creat
 CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, created DESC, row DESC);
 ";
 
-/// Lists are in the order in which operations came: a clock may be put back.
+/// Whether the run under way may be repeated, and how often that was done since somebody started the operation. When a
+/// session was last used: of those that are open now, that is taken to be now. And lists in the order in which operations came,
+/// since a clock may be put back.
 const SIXTH: &str = "
+ALTER TABLE liveops_operations ADD COLUMN repeatable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE liveops_operations ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE liveops_sessions ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+UPDATE liveops_sessions SET used = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
 DROP INDEX liveops_operations_listed;
 DROP INDEX liveops_operations_state;
 DROP INDEX liveops_operations_kind;
@@ -197,5 +203,30 @@ mod tests {
         assert_eq!(rows, [(name, "a".to_owned())]);
         drop(statement);
         assert_eq!(migrate(&mut connection), Ok(KNOWN), "once is enough");
+    }
+
+    #[test]
+    fn sessions_of_the_fifth_version_count_as_used_now() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        connection
+            .execute_batch(
+                "CREATE TABLE liveops_meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+            )
+            .expect("the version's table");
+        for step in &STEPS[..5] {
+            connection.execute_batch(step).expect("a step");
+        }
+        let insert = "INSERT INTO liveops_meta VALUES ('version', 5);
+                      INSERT INTO liveops_users VALUES ('u', 'u', '[]', 0, NULL, 0);
+                      INSERT INTO liveops_sessions (digest, user_id, expires) VALUES (x'00', 'u', 7)";
+        connection.execute_batch(insert).expect("a session");
+        let now = || jiff::Timestamp::now().as_microsecond();
+        let before = now();
+        assert_eq!(migrate(&mut connection), Ok(KNOWN));
+        let read = "SELECT expires, used FROM liveops_sessions";
+        let (expires, used): (i64, i64) =
+            connection.query_row(read, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("it is there");
+        // To the second.
+        assert!(expires == 7 && (before - 1_000_000..=now()).contains(&used), "{used}");
     }
 }

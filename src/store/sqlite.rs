@@ -1,8 +1,10 @@
 //! The store in one SQLite file, which several processes of one machine may share.
 
 mod accounts;
+mod backup;
 mod fault;
 mod glance;
+mod lease;
 mod list;
 mod log;
 mod open;
@@ -14,6 +16,8 @@ mod removal;
 mod rows;
 mod worker;
 mod writer;
+
+pub use backup::Copied;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -107,6 +107,10 @@ fn describe() {
         "liveops_operations_interrupted_total",
         "Operations of dead processes that were marked here"
     );
+    describe_counter!(
+        "liveops_operations_repeated_total",
+        "Attempts that were put back into the queue here, as their process died or was stopped"
+    );
     describe_histogram!("liveops_frame_seconds", Unit::Seconds, "How long a change of a page took to render");
     describe_counter!("liveops_frame_bytes_total", Unit::Bytes, "Rendered changes, before they are shared");
     describe_histogram!("liveops_commit_seconds", Unit::Seconds, "How long a commit to the database took");

@@ -5,12 +5,13 @@
 
 mod deaths;
 mod imports;
+mod kills;
 mod watchers;
 
 use crate::harness::{Client, Page};
 
 /// The numbers of a log of `message #n` lines: nothing else is in it, and they go 1, 2, 3, …
-fn numbered(log: &str, message: &str) -> usize {
+pub(crate) fn numbered(log: &str, message: &str) -> usize {
     let mut count = 0;
     for line in log.lines() {
         count += 1;
@@ -21,14 +22,14 @@ fn numbered(log: &str, message: &str) -> usize {
 }
 
 /// The whole log as text.
-async fn log_of(client: &Client, id: &str) -> String {
+pub(crate) async fn log_of(client: &Client, id: &str) -> String {
     let answer = client.get(&format!("/operations/{id}/log")).await;
     assert_eq!(answer.status, 200);
     answer.text()
 }
 
 /// How many lines a page says that the log has.
-fn total_lines(page: &Page) -> usize {
+pub(crate) fn total_lines(page: &Page) -> usize {
     let region = page.html.split_once("-log-more\"").expect("the log's head").1;
     let text = region.split_once('>').expect("a tag").1;
     let digits: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();

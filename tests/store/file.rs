@@ -255,6 +255,21 @@ async fn process_that_claims() {
 }
 
 #[tokio::test]
+async fn a_living_process_whose_file_was_removed_makes_it_anew_before_it_claims() {
+    let folder = Folder::new();
+    let (store, other) = (Sqlite::open(folder.database()), Sqlite::open(folder.database()));
+    let (store, other) = (store.expect("opens"), other.expect("opens"));
+    create(&store).await.expect("created");
+    claim(&store).await;
+    let name = bytes(&folder).into_keys().find(|name| name.contains("-worker-")).expect("its file");
+    std::fs::remove_file(folder.0.path().join(name)).expect("removed");
+    assert_eq!(other.orphans().await.expect("the store").len(), 1, "nothing says that it lives");
+    create(&store).await.expect("created");
+    claim(&store).await;
+    assert!(other.orphans().await.expect("the store").is_empty());
+}
+
+#[tokio::test]
 async fn files_of_dead_processes_are_removed_and_others_stay() {
     let folder = Folder::new();
     let beside = |name: &str| folder.0.path().join(format!("liveops.db-worker-{name}"));

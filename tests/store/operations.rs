@@ -37,7 +37,8 @@ pub(super) async fn create(store: &dyn Store, kind: &str, seconds: i64) -> Opera
 
 /// These kinds, without limits.
 pub(super) fn wanted(kinds: &[&str]) -> Wanted {
-    let kinds = kinds.iter().map(|name| WantedKind { name: (*name).to_owned(), at_once: None });
+    let kinds =
+        kinds.iter().map(|name| WantedKind { name: (*name).to_owned(), at_once: None, repeatable: false });
     Wanted { kinds: kinds.collect(), per_user: None }
 }
 
@@ -53,11 +54,11 @@ pub(super) async fn running(store: &dyn Store) -> (OperationId, Lease) {
     (id, lease(&record))
 }
 
-fn lease(record: &Record) -> Lease {
+pub(super) fn lease(record: &Record) -> Lease {
     Lease { operation: record.id, claim: record.claim, attempt: record.attempt }
 }
 
-async fn record(store: &dyn Store, id: OperationId) -> Record {
+pub(super) async fn record(store: &dyn Store, id: OperationId) -> Record {
     store.record(id).await.expect("the store").expect("the record")
 }
 
@@ -100,6 +101,9 @@ pub(crate) async fn an_operation_lives_from_creation_to_its_end(home: &dyn Home)
     store.create(new.clone(), at(1)).await.expect("created");
     assert!(store.create(new.clone(), at(2)).await.is_err(), "the id is taken");
 
+    for (owner, is_theirs) in [("ada", true), ("Ada", false), ("bob", false), ("", false)] {
+        assert_eq!(store.owned(owner, id).await.expect("the store").is_some(), is_theirs, "{owner}");
+    }
     let waiting = record(&*store, id).await;
     assert_eq!((waiting.state, waiting.attempt, waiting.claim), (State::Waiting, 1, 0));
     assert_eq!((waiting.created, waiting.started, waiting.finished), (at(1), None, None));

@@ -8,7 +8,7 @@ use super::operations::{at, create, finish, new, wanted};
 
 /// One kind of which so many may run at once.
 fn limited(name: &str, at_once: u32) -> WantedKind {
-    WantedKind { name: name.to_owned(), at_once: Some(at_once) }
+    WantedKind { name: name.to_owned(), at_once: Some(at_once), repeatable: false }
 }
 
 async fn next(store: &dyn Store, wanted: &Wanted) -> Option<Record> {

@@ -24,6 +24,8 @@ pub(crate) async fn what_ended_long_ago_is_removed_in_steps(home: &dyn Home) {
     let names = ["a", "b", "c", "shared", "unknown"].map(str::to_owned).to_vec();
     let needed = async || store.uploads_needed(names.clone()).await.expect("the store");
     assert_eq!(needed().await, ["a", "b", "c", "shared"]);
+    assert_eq!(store.uploads_of(ids[0]).await.expect("the store"), ["a", "shared"]);
+    assert!(store.uploads_of(waiting).await.expect("the store").is_empty());
     let remove = async |limit| store.remove_ended(at(30), limit).await.expect("the store");
     let removed = remove(1).await;
     assert_eq!(

@@ -153,8 +153,10 @@ async fn a_session_of_the_binary_ends_when_its_time_has_come() {
         password_hash: None,
     };
     home.store.add_user(user.clone(), home.clock.now()).await.expect("added");
-    let expires = home.clock.now() + 2 * DAY;
-    assert!(home.store.open_session(Digest::of("secret"), &user, expires).await.expect("the store"));
+    let now = home.clock.now();
+    assert!(
+        home.store.open_session(Digest::of("secret"), &user, now + 2 * DAY, now).await.expect("the store")
+    );
     let site = web::site(home.live.clone(), Arc::new(home.store.clone()), &WebOptions::default());
     let status = async || {
         let request = Request::get("/operations").header(header::COOKIE, "liveops_session=secret");

@@ -73,6 +73,33 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
+/// A connection for a look at everything, which writes nothing. It may write all the same, so that what SQLite puts beside the
+/// file goes again: who only reads leaves that behind. Tables of a version before `oldest` are refused.
+pub(super) fn look(path: &Path, oldest: i64) -> Result<Connection, Fault> {
+    // Reading it ourselves is not an option, see `SMALLEST`.
+    if path.metadata().is_ok_and(|file| (1..SMALLEST).contains(&file.len())) {
+        return Err(Fault::stored("file is not a database"));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    leave_log(&connection, path)?;
+    match migrations::version(&connection)? {
+        0 => Err(StoreError::NoTables(path.display().to_string()).into()),
+        found if found > migrations::KNOWN => {
+            Err(StoreError::Newer { found, known: migrations::KNOWN }.into())
+        }
+        found if found < oldest => Err(StoreError::Older { found, known: migrations::KNOWN }.into()),
+        _ => Ok(connection),
+    }
+}
+
+/// Closing would move the write-ahead log of another program into a file that we only look at.
+fn leave_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    let log_left = wal_of(path).metadata().is_ok_and(|log| log.len() > 0);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left).map(drop)
+}
+
 /// Moves the write-ahead log's content into the file, by a connection of its own: the writer's is in a transaction when it is reached.
 pub(super) fn empty_log(path: &Path) -> Result<(), Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -106,9 +133,7 @@ fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     }
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Closing would move the write-ahead log of another program into a file that we only look at.
-    let log_left = wal_of(path).metadata().is_ok_and(|log| log.len() > 0);
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left)?;
+    leave_log(&connection, path)?;
     let found = migrations::version(&connection)?;
     if !(0..=migrations::KNOWN).contains(&found) {
         return Err(unknown(found));

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
-use super::rows::{self, RECORD, micros, record, signed, to_json, unsigned};
+use super::rows::{self, RECORD, micros, record, to_json, unsigned};
 use super::worker::{self, Worker};
-use super::{Sqlite, glance, list, log, queue, removal};
+use super::{Sqlite, glance, lease, list, log, queue, removal};
 use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
 use crate::projection::{Line, Projection};
 use crate::store::{
@@ -36,6 +36,15 @@ impl Store for Sqlite {
         let find = move |connection: &Connection| {
             let sql = format!("SELECT {RECORD} FROM liveops_operations WHERE id = ?1");
             one(connection, &sql, params![id.to_string()])
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
+        let owner = owner.to_owned();
+        let find = move |connection: &Connection| {
+            let sql = format!("SELECT {RECORD} FROM liveops_operations WHERE id = ?1 AND owner = ?2");
+            one(connection, &sql, params![id.to_string(), owner])
         };
         self.0.readers.read(find).await
     }
@@ -120,15 +129,18 @@ impl Store for Sqlite {
         }
         let worker = Arc::clone(&self.0.worker);
         let wanted = wanted.clone();
+        let repeatable = wanted.kinds.iter().filter(|kind| kind.repeatable).map(|kind| kind.name.clone());
+        let repeatable = rows::names(&repeatable.collect::<Vec<_>>());
         let claim = move |connection: &Connection| {
             worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
             let Some(row) = queue::next(connection, &wanted)? else { return Ok(None) };
             let sql = format!(
                 "UPDATE liveops_operations
-                 SET state = 'running', claim = claim + 1, worker = ?2, started = ?3
+                 SET state = 'running', claim = claim + 1, worker = ?2, started = ?3,
+                     repeatable = kind IN (SELECT value FROM json_each(?4))
                  WHERE row = ?1 RETURNING {RECORD}"
             );
-            one(connection, &sql, params![row, worker.id(), micros(now)])
+            one(connection, &sql, params![row, worker.id(), micros(now), repeatable])
         };
         self.0.writer.write(claim).await
     }
@@ -136,49 +148,26 @@ impl Store for Sqlite {
     async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()> {
         let chunks = log::chunks(lines);
         let page = to_json(&projection).map_err(Fault::of_write)?;
-        let save = move |connection: &Connection| {
-            let sql = "SELECT 1 FROM liveops_operations
-                       WHERE id = ?1 AND claim = ?2 AND state IN ('running', 'cancelling')";
-            let mut statement = connection.prepare_cached(sql)?;
-            if !statement.exists(params![lease.operation.to_string(), signed(lease.claim)?])? {
-                return Err(fenced(lease));
-            }
-            log::insert(connection, lease, &chunks)?;
-            replace_projection(connection, lease.operation, &page)
-        };
+        let save = move |connection: &Connection| lease::checkpoint(connection, lease, &chunks, &page);
         self.0.writer.write(save).await
     }
 
     async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()> {
-        let Finish { projection, ending, detail, next, at } = finish;
-        if !ending.state.is_final() {
-            let reason = format!("{:?} is no ending", ending.state.as_str());
-            return Err(StoreError::Failed(reason.into()));
-        }
-        let chunks = log::chunks(lines);
-        let page = to_json(&projection).map_err(Fault::of_write)?;
-        let ending_text = to_json(&ending).map_err(Fault::of_write)?;
+        let next = finish.next.clone();
+        let at = finish.at;
+        let end = lease::End::new(lines, finish)?;
         let worker = Arc::clone(&self.0.worker);
         let end = move |connection: &Connection| {
-            let sql = "UPDATE liveops_operations
-                       SET state = ?3, ending = ?4, detail = ?5, finished = ?6, worker = NULL
-                       WHERE id = ?1 AND claim = ?2 AND state IN ('running', 'cancelling')";
-            let ended = connection.prepare_cached(sql)?.execute(params![
-                lease.operation.to_string(),
-                signed(lease.claim)?,
-                ending.state.as_str(),
-                ending_text,
-                detail,
-                micros(at)
-            ])?;
-            if ended == 0 {
-                return Err(fenced(lease));
-            }
-            log::insert(connection, lease, &chunks)?;
-            replace_projection(connection, lease.operation, &page)?;
+            lease::finish(connection, lease, &end)?;
             next.map_or(Ok(()), |next| insert(connection, &worker, &next, at))
         };
         self.0.writer.write(end).await
+    }
+
+    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
+        let chunks = log::chunks(lines);
+        let repeat = move |connection: &Connection| lease::repeat(connection, lease, &chunks, now);
+        self.0.writer.write(repeat).await
     }
 
     async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer> {
@@ -202,15 +191,14 @@ impl Store for Sqlite {
         let restart = move |connection: &Connection| {
             let id = id.to_string();
             let sql = "UPDATE liveops_operations
-                       SET state = 'waiting', attempt = attempt + 1, queued = ?2,
+                       SET state = 'waiting', attempt = attempt + 1, repeats = 0, queued = ?2,
                            started = NULL, finished = NULL, ending = NULL, detail = NULL
                        WHERE id = ?1 AND owner != '' AND state NOT IN ('waiting', 'running', 'cancelling')";
             // One that is being removed is nobody's.
-            if connection.prepare_cached(sql)?.execute(params![id, end_of_queue(connection, now)?])? == 0 {
+            if connection.prepare_cached(sql)?.execute(params![id, queue::end(connection, now)?])? == 0 {
                 return Ok(false);
             }
-            let sql = "DELETE FROM liveops_projections WHERE operation = ?1";
-            connection.prepare_cached(sql)?.execute([id])?;
+            lease::forget_page(connection, &id)?;
             Ok(true)
         };
         self.0.writer.write(restart).await
@@ -222,6 +210,16 @@ impl Store for Sqlite {
 
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
         self.0.writer.write(move |connection: &Connection| removal::step(connection, before, limit)).await
+    }
+
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
+        let find = move |connection: &Connection| {
+            let sql = "SELECT name FROM liveops_uploads WHERE operation = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let names = statement.query_map([id.to_string()], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        };
+        self.0.readers.read(find).await
     }
 
     async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
@@ -319,7 +317,7 @@ fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Tim
                    (id, kind, owner, title, input, previous, submission, created, queued,
                     state, attempt, claim, worker, started)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?13, ?9, 1, ?10, ?11, ?12)";
-    let queued = end_of_queue(connection, now)?;
+    let queued = queue::end(connection, now)?;
     connection.prepare_cached(sql)?.execute(params![
         new.id.to_string(),
         new.kind,
@@ -349,13 +347,6 @@ fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Tim
     Ok(())
 }
 
-/// The time under which one comes into the queue: behind all that wait, also where the clock was put back meanwhile.
-fn end_of_queue(connection: &Connection, now: Timestamp) -> Result<i64, Fault> {
-    let sql = "SELECT max(queued) FROM liveops_operations WHERE state = 'waiting'";
-    let last: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(last.map_or(micros(now), |last| micros(now).max(last.saturating_add(1))))
-}
-
 /// The operation that was started by the same submission.
 fn submitted(connection: &Connection, new: &NewOperation) -> Result<Option<OperationId>, Fault> {
     let Some(submission) = &new.submission else { return Ok(None) };
@@ -365,13 +356,6 @@ fn submitted(connection: &Connection, new: &NewOperation) -> Result<Option<Opera
         .query_row(params![new.owner, new.kind, submission.as_bytes()], |row| row.get(0))
         .optional()?;
     id.as_deref().map(rows::id).transpose()
-}
-
-fn replace_projection(connection: &Connection, id: OperationId, page: &str) -> Result<(), Fault> {
-    let sql = "INSERT INTO liveops_projections (operation, projection) VALUES (?1, ?2)
-               ON CONFLICT (operation) DO UPDATE SET projection = excluded.projection";
-    connection.prepare_cached(sql)?.execute(params![id.to_string(), page])?;
-    Ok(())
 }
 
 /// The processes that operations name as running them.
@@ -418,8 +402,4 @@ fn one(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Res
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     rows.next()?.map(record).transpose()
-}
-
-fn fenced(lease: Lease) -> Fault {
-    StoreError::Fenced { operation: lease.operation, claim: lease.claim }.into()
 }

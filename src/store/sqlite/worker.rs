@@ -42,15 +42,15 @@ impl Worker {
         &self.id
     }
 
-    /// Makes the file at the first call; claims come after it. It is locked before it has its
-    /// name, so that nobody finds it unlocked while this process lives.
+    /// Makes the file at the first call, and where somebody removed it; claims come after it. It is locked before
+    /// it has its name, so that nobody finds it unlocked while this process lives.
     pub(super) fn show(&self) -> io::Result<()> {
         let mut lock = self.lock.lock();
-        if lock.is_some() {
+        let path = path_of(&self.database, &self.id);
+        if lock.is_some() && path.exists() {
             return Ok(());
         }
         remove_stale(&self.database);
-        let path = path_of(&self.database, &self.id);
         let mut unnamed = path.clone().into_os_string();
         unnamed.push(".new");
         let file = create(&unnamed)?;

@@ -227,13 +227,27 @@ impl Server {
         self.again().await
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
     /// SIGTERM; the exit status and how long it took.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
+        self.signal("-TERM");
+        self.exit().await
+    }
+
+    /// The exit status, and how long it was waited for.
+    pub(crate) async fn exit(&mut self) -> (ExitStatus, Duration) {
         let begin = Instant::now();
-        signal(&self.child, "-TERM");
-        let status =
-            super::until("the server's exit", async || self.child.try_wait().expect("it is ours")).await;
+        let status = super::until("the server's exit", async || self.exited()).await;
         (status, begin.elapsed())
+    }
+
+    /// The exit status, where it has ended.
+    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is ours")
     }
 }
 

@@ -37,6 +37,8 @@ async fn kills_at_random_moments_lose_and_double_nothing() {
     let before = Instant::now();
     for round in 0..8 {
         let csrf = client.csrf().await;
+        let again = client.submit("repeatable", &[], None).await.started();
+        client.follow(&again).await.until(|event| event.html().contains("Counting #2<")).await;
         let started = Started::default();
         let mut anchors = Vec::new();
         for _ in 0..3 {
@@ -70,6 +72,15 @@ async fn kills_at_random_moments_lose_and_double_nothing() {
             let state = settled(&client, id, restarted + Duration::from_secs(10)).await;
             assert_eq!(state, "interrupted", "{round}: {id}");
         }
+        // The repeatable one runs again, by itself.
+        let mut events = client.follow(&again).await;
+        let seen = events.until(|event| event.html().contains("Counting #1<")).await;
+        assert!(!seen.iter().any(|event| event.name == "end"), "{round}: {seen:?}");
+        let first = client.get(&format!("/operations/{again}/log?attempt=1")).await;
+        assert_eq!(first.status, 200);
+        println!("{} lines of its first attempt", numbered(&first.text(), "Counting"));
+        client.command(&again, "cancel").await;
+        assert_eq!(client.finished(&again).await.state, "cancelled");
         let mut interrupted = 0;
         for (id, what) in &started {
             let page = client.finished(id).await;
@@ -189,6 +200,6 @@ fn whole_imports(server: &Server) -> usize {
     whole
 }
 
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
