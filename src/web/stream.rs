@@ -83,7 +83,7 @@ fn place_of(app: &App, place: StreamPlace, parts: &Parts) -> Result<StreamPlace,
             *told = Some(Instant::now());
             tracing::warn!(
                 %client,
-                "more streams than streams_per_address allows; if this is a proxy, name it in trusted_proxies"
+                "more streams than streams_per_address allows; if this is a proxy, name it in trusted_proxies and let it send X-Forwarded-For"
             );
         }
     })
