@@ -189,9 +189,19 @@ async fn a_files_name_may_be_anything_that_can_be_sent() {
         assert!(page.text().contains(shown), "{}", page.text());
     }
     // No client can send these so that a server may read them: a browser that does is told what to do.
-    let answer = send(b"a\x01b.csv").await;
-    assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("rename the file"), "{}", answer.text());
+    for name in [&b"a\x01b.csv"[..], b"\0", b"a\x1b[31m.csv", b"a\x7f"] {
+        let answer = send(name).await;
+        assert_eq!(answer.status, 422, "{name:?}");
+        let html = answer.text();
+        let field = "<input type=\"file\" id=\"field-file\"";
+        assert_eq!(attribute(&html, field, "aria-invalid").as_deref(), Some("true"), "{name:?}");
+        assert!(html.contains("Rename the file"), "{html}");
+    }
+    assert_eq!(started(&client).await, 2);
+    // Where no file belongs it is no form of ours.
+    let cancel = format!("/operations/{}/cancel", client.simulate(&[("steps", "0")]).await);
+    let ask = Ask::post(&cancel).header("content-type", MULTIPART).body(named(&csrf, b"a\x01b.csv"));
+    assert_eq!(client.send(ask).await.status, 400);
 }
 
 #[tokio::test]
