@@ -26,6 +26,7 @@ mod log;
 mod metrics;
 mod ownership;
 mod pages;
+mod redirects;
 mod resume;
 mod retention;
 mod screenshots;
