@@ -29,6 +29,7 @@ mod metrics;
 mod ownership;
 mod pages;
 mod repeat;
+mod redirects;
 mod resume;
 mod retention;
 mod screenshots;
