@@ -1,6 +1,7 @@
 //! The commands.
 
 mod backup;
+mod check;
 mod demo;
 mod follow;
 mod log;
@@ -100,6 +101,11 @@ enum Command {
         /// The copy, which must not be there yet; uploads go into the folder FILE-uploads
         file: PathBuf,
     },
+    /// Look at the settings, the database and the files beside it, and say what is wrong; changes nothing
+    Check {
+        #[command(flatten)]
+        settings: SettingFlags,
+    },
     /// Add, list, change and remove users
     User {
         #[command(subcommand)]
@@ -121,7 +127,8 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
         | Command::Serve { settings }
         | Command::Run { settings, .. }
         | Command::Watch { settings, .. }
-        | Command::Token { settings, .. } => settings.clone(),
+        | Command::Token { settings, .. }
+        | Command::Check { settings } => settings.clone(),
         Command::Backup { .. } | Command::User { .. } => SettingFlags::default(),
     };
     let settings = Settings::read(flags.and(cli.database.0), cli.config.as_deref())?;
@@ -147,6 +154,7 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
             }
             Command::Watch { id, .. } => return watch::watch(&id, &settings, &terminal).await,
             Command::Backup { file } => return backup::backup(&file, &settings).await,
+            Command::Check { .. } => return Ok(check::check(&settings)),
             Command::User { command } => user::run(&settings.database, command).await?,
             Command::Token { id, user, .. } => token::token(&id, &user, &settings).await?,
         }

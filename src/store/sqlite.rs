@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod check;
 mod fault;
 mod glance;
 mod list;
@@ -16,6 +17,7 @@ mod worker;
 mod writer;
 
 pub use backup::Copied;
+pub use check::{Checked, Uploaded};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
