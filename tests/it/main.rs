@@ -9,6 +9,7 @@ mod bodies;
 mod browser;
 mod cancel;
 mod chain;
+mod check;
 mod crash;
 mod csrf;
 mod elsewhere;
