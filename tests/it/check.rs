@@ -7,8 +7,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
-use crate::harness::{Server, finish, liveops};
+use crate::harness::{Client, Server, finish, liveops, until};
 
 fn empty() -> TempDir {
     TempDir::with_prefix("liveops-test-").expect("a folder")
@@ -59,8 +61,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The ids of an import, and of an operation whose log has several chunks.
-async fn work(server: &Server) -> (String, String) {
-    let client = server.demo_user().await;
+async fn work(client: &Client) -> (String, String) {
     let imported = client.import("a.csv", b"a,b\n1,2\n").await;
     client.finished(&imported).await;
     let message = "x".repeat(60_000);
@@ -73,7 +74,7 @@ async fn work(server: &Server) -> (String, String) {
 #[tokio::test]
 async fn what_is_well_is_said_to_be_and_nothing_changes() {
     let mut server = Server::start().await;
-    work(&server).await;
+    work(&server.demo_user().await).await;
     for running in [true, false] {
         let before = files(server.folder());
         let (said, code) = check(server.folder(), &[]);
@@ -89,20 +90,44 @@ async fn what_is_well_is_said_to_be_and_nothing_changes() {
     }
 }
 
-/// Also while it is written to as fast as can be.
+/// An upload on its way, an operation of which retention has removed a part, and one that writes as fast as it can.
 #[tokio::test]
-async fn what_is_being_written_is_no_damage() {
-    let server = Server::with(&[("retention_days", "1")]).await;
+async fn what_is_received_written_or_removed_at_the_time_is_no_damage() {
+    let server = Server::start().await;
     let client = server.demo_user().await;
+    let (_, removed) = work(&client).await;
+    let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
+    let sql = format!(
+        "UPDATE liveops_operations SET owner = '' WHERE id = '{removed}';
+         DELETE FROM liveops_log WHERE operation = '{removed}' AND first_seq = 1"
+    );
+    database.execute_batch(&sql).expect("as retention does");
     let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "1"), ("message", "row")];
     let id = client.simulate(&fields).await;
     client.reaches(&id, "running").await;
-    for _ in 0..5 {
+    let uploads = server.folder().join("liveops.db-uploads");
+    let before = files(&uploads).len();
+    let csrf = client.csrf().await;
+    let part = |head: &str, text: &str| {
+        format!("--edge\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n")
+    };
+    let body = part("name=\"csrf_token\"", &csrf) + &part("name=\"file\"; filename=\"b.csv\"", "a,b\r\n1,2");
+    let request = format!(
+        "POST /operations/new/csv_import HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\
+         Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: 1000000\r\n\r\n{body}",
+        client.address,
+        client.cookie_header()
+    );
+    let mut upload = TcpStream::connect(server.address).await.expect("a connection");
+    upload.write_all(request.as_bytes()).await.expect("it is sent");
+    until("half an upload", async || (files(&uploads).len() > before).then_some(())).await;
+    for _ in 0..3 {
         client.import("a.csv", b"a,b\n1,2\n").await;
         let (said, code) = check(server.folder(), &[]);
         assert!(code == 0 && !said.contains("warning "), "{code}: {said}");
     }
     assert_eq!(client.page(&id).await.state, "running", "it was written to meanwhile");
+    assert!(files(&uploads).len() > before + 3, "half an upload is there still");
 }
 
 type Harm<'a> = &'a dyn Fn(&Path);
@@ -110,7 +135,7 @@ type Harm<'a> = &'a dyn Fn(&Path);
 #[tokio::test]
 async fn each_damage_is_told() {
     let mut server = Server::start().await;
-    let (imported, logged) = work(&server).await;
+    let (imported, logged) = work(&server.demo_user().await).await;
     server.terminate().await;
     // All of it in one file, to be harmed there.
     let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
