@@ -144,6 +144,9 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     if let Some(file) = settings.exposed.as_ref().filter(|_| is_server) {
         tracing::warn!(file = %file.display(), "other users can read the secret in the settings file: run chmod 600 on it");
     }
+    if is_server {
+        server::raise_file_limit();
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(async {
         match cli.command {

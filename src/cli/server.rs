@@ -30,6 +30,8 @@ const HEAD: Duration = Duration::from_secs(30);
 /// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
 #[cfg(target_os = "linux")]
 const UNREAD: Duration = Duration::from_secs(120);
+/// When a connection could not be accepted, the next is tried so much later.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How long answers that are under way may take when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -38,6 +40,20 @@ pub(super) async fn bind(listen: &str) -> Result<TcpListener, Failure> {
         format!("listen: {listen} cannot be used: {error}; choose another one with --listen, port 0 for any")
             .into()
     })
+}
+
+/// Lets this process have as many connections as it is allowed to: the soft limit is low for the sake of programs that use select(2),
+/// and many streams are what a server is for.
+pub(super) fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files could not be raised: there are fewer streams then");
+    }
 }
 
 /// The signals that stop a server. Listened to before anybody is told that it is there.
@@ -86,19 +102,25 @@ pub(super) async fn serve(
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false);
+    let mut accepts = true;
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, say: connections that end will free some.
-                    tracing::error!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    // Out of file descriptors, say: connections that end will free some. Told once, however often it is tried.
+                    if std::mem::take(&mut accepts) {
+                        tracing::error!(%error, "connections cannot be accepted: those that are open go on");
+                    }
+                    tokio::time::sleep(AGAIN).await;
                     continue;
                 }
             },
             () = signals.stop() => break,
         };
+        if !std::mem::replace(&mut accepts, true) {
+            tracing::info!("connections are accepted again");
+        }
         let _ = stream.set_nodelay(true);
         // The kernel's work: a timer in each connection would cost memory for each stream.
         #[cfg(target_os = "linux")]
