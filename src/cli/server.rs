@@ -27,6 +27,8 @@ use dressed::Dressed;
 const MOMENT: Duration = Duration::from_millis(300);
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
+/// So much of an answer is held for a client that does not take it, and a request's head may be so long.
+const BUFFER: usize = 64 * 1024;
 /// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
 #[cfg(target_os = "linux")]
 const UNREAD: Duration = Duration::from_secs(120);
@@ -101,7 +103,7 @@ pub(super) async fn serve(
     let connections = GracefulShutdown::new();
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false).max_buf_size(BUFFER);
     let mut accepts = true;
     loop {
         let (stream, peer) = tokio::select! {

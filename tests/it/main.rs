@@ -10,6 +10,7 @@ mod browser;
 mod cancel;
 mod chain;
 mod check;
+mod connections;
 mod crash;
 mod csrf;
 mod elsewhere;

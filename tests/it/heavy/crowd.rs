@@ -1,5 +1,6 @@
 //! Ten thousand streams on which nothing happens, and two hundred that hardly read, while operations run at full speed.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -7,9 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::log_of;
 use super::watchers::stalled_stream;
-use super::{log_of, numbered};
-use crate::harness::{Client, PATIENCE, Server, soon};
+use crate::harness::{Client, Server, soon};
 
 const IDLE: u64 = 10_000;
 const STALLED: usize = 100;
@@ -61,9 +62,9 @@ async fn ten_thousand_idle_streams_and_two_hundred_slow_ones_hold_up_nothing() {
         client.reaches(&id, "running").await;
         before_them.push(id);
     }
-    // 200 lines of it are more than the system's buffers hold for one that reads nothing.
-    let message = "fast ".repeat(200);
-    let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "100"), ("message", message.trim())];
+    // A flush of 200 such lines is 400 KB: the system's buffers do not take it for one that reads nothing.
+    let message = "fast ".repeat(400);
+    let fields = [("steps", "100000"), ("delay_ms", "0"), ("log_every", "100"), ("message", message.trim())];
     let mut fast = Vec::new();
     let (mut stalled, mut trickling) = (Vec::new(), JoinSet::new());
     for _ in 0..FAST {
@@ -83,12 +84,12 @@ async fn ten_thousand_idle_streams_and_two_hundred_slow_ones_hold_up_nothing() {
     let begin = Instant::now();
     for id in &fast {
         assert_eq!(client.finished(id).await.state, "succeeded");
-        assert_eq!(numbered_by_hundreds(&log_of(&client, id).await, message.trim()), 10_000);
+        assert_eq!(numbered_by_hundreds(&log_of(&client, id).await, message.trim()), 1000);
     }
     let most = server.memory("VmHWM");
     println!("all are over after {:?}, {} MiB more", begin.elapsed(), most - with_crowd);
+    assert!(most - with_crowd < 100, "{} MiB more with slow streams", most - with_crowd);
     trickling.shutdown().await;
-    let _ = (numbered, PATIENCE);
     drop(stalled);
 
     // Nobody was lost: each of them hears of the end.
@@ -117,7 +118,7 @@ fn request(client: &Client, path: &str) -> String {
 }
 
 /// A stream that has had its first flush.
-async fn open(request: String, address: std::net::SocketAddr) -> TcpStream {
+async fn open(request: String, address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut head = Vec::new();
