@@ -3,6 +3,7 @@
 //! The sizes are those that the project promises, none had to be smaller, and each test stays well
 //! under a minute in a debug build on two busy cores, but for the thousand kills, which take about one. What they measure shows with `--no-capture`.
 
+mod crowd;
 mod deaths;
 mod imports;
 mod kills;

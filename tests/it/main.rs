@@ -9,6 +9,8 @@ mod bodies;
 mod browser;
 mod cancel;
 mod chain;
+mod check;
+mod connections;
 mod crash;
 mod csrf;
 mod elsewhere;
