@@ -187,6 +187,18 @@ impl Store for Tripping {
         self.trip("remove_ended");
         self.store.remove_ended(before, limit).await
     }
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
+        self.store.follow_clock(now, step).await
+    }
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
+        self.store.uploads_of(id).await
+    }
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
+        self.store.owned(owner, id).await
+    }
+    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
+        self.store.repeat(lease, lines, now).await
+    }
     async fn census(&self) -> StoreResult<Census> {
         self.store.census().await
     }
