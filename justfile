@@ -15,6 +15,10 @@ test *words:
 test-quick:
     cargo nextest run -E 'not test(browser::)'
 
+# Attacks what reads others' bytes with random input: how many seconds (10) for each target, and which
+fuzz *words:
+    scripts/fuzz {{words}}
+
 # Measures the watchers of one operation: how many (1000), updates a second (10), seconds (8)
 bench-fanout *numbers:
     cargo bench --bench fanout -- {{numbers}}

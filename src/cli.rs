@@ -1,5 +1,6 @@
 //! The commands.
 
+mod backup;
 mod demo;
 mod follow;
 mod log;
@@ -20,7 +21,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 
+use rustix::process::Signal;
 use terminal::Terminal;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{DatabaseFlag, SettingFlags, Settings};
 
@@ -94,6 +97,11 @@ enum Command {
         #[command(flatten)]
         settings: SettingFlags,
     },
+    /// Copy the database and its uploads into new files, while servers run
+    Backup {
+        /// The copy, which must not be there yet; uploads go into the folder FILE-uploads
+        file: PathBuf,
+    },
     /// Add, list, change and remove users
     User {
         #[command(subcommand)]
@@ -116,7 +124,7 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
         | Command::Run { settings, .. }
         | Command::Watch { settings, .. }
         | Command::Token { settings, .. } => settings.clone(),
-        Command::User { .. } => SettingFlags::default(),
+        Command::Backup { .. } | Command::User { .. } => SettingFlags::default(),
     };
     let settings = Settings::read(flags.and(cli.database.0), cli.config.as_deref())?;
     // In a terminal what a server would log is on the screen already.
@@ -133,6 +141,8 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     }
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(async {
+        // Heard, it no longer kills: a file that may not grow (RLIMIT_FSIZE) is a full disk like any other.
+        let _ = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
         match cli.command {
             Command::Demo { .. } => return demo::demo(&settings).await,
             Command::Serve { .. } => return serve::serve(&settings).await,
@@ -140,6 +150,7 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
                 return run::run(&run::Order { kind, owner, fields }, &settings, &terminal).await;
             }
             Command::Watch { id, .. } => return watch::watch(&id, &settings, &terminal).await,
+            Command::Backup { file } => return backup::backup(&file, &settings).await,
             Command::User { command } => user::run(&settings.database, command).await?,
             Command::Token { id, user, .. } => token::token(&id, &user, &settings).await?,
         }

@@ -15,6 +15,12 @@ pub trait Clock: Send + Sync + 'static {
     /// The present time.
     fn now(&self) -> Timestamp;
 
+    /// Whether a leap of it is meant. One of the system's clock may be an error, or the sleep of the machine, so that retention
+    /// follows it a day at a time.
+    fn leaps_are_meant(&self) -> bool {
+        false
+    }
+
     /// Waits until it is `at`.
     async fn sleep_until(&self, at: Timestamp) {
         let left = Duration::try_from(at.duration_since(self.now()));

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use liveops::SecretKey;
+use liveops::web::SessionLimits;
 
 use value::Values;
 
@@ -39,7 +40,9 @@ pub(crate) struct Settings {
     pub(crate) shutdown_grace: Duration,
     pub(crate) public_url: Option<String>,
     pub(crate) metrics_listen: Option<String>,
+    pub(crate) sessions: SessionLimits,
     pub(crate) streams_per_user: usize,
+    pub(crate) streams_per_address: usize,
     /// 0: any number.
     pub(crate) running_per_user: u32,
     pub(crate) trusted_proxies: Vec<IpNet>,
@@ -81,7 +84,13 @@ impl Settings {
         let retention_days = whole("retention_days", 0..=36_500, 30)?;
         let max_upload_bytes = whole("max_upload_bytes", 1..=u64::MAX, 100 * 1024 * 1024)?;
         let shutdown_grace = Duration::from_secs(whole("shutdown_grace_seconds", 0..=DAY, 10)?);
+        let hours = |hours| Duration::from_secs(hours * 3600);
+        let sessions = SessionLimits {
+            life: hours(whole("session_hours", 1..=87_600, 336)?),
+            idle: hours(whole("session_idle_hours", 1..=87_600, 168)?),
+        };
         let streams_per_user = whole("streams_per_user", 1..=1_000_000, 100)?;
+        let streams_per_address = whole("streams_per_address", 1..=10_000_000, streams_per_user * 10)?;
         let running_per_user = whole("running_per_user", 0..=1_000_000, 0)?;
         Ok(Self {
             token_ttl,
@@ -89,7 +98,9 @@ impl Settings {
             retention: (retention_days > 0).then(|| Duration::from_secs(retention_days * DAY)),
             max_upload_bytes,
             shutdown_grace,
+            sessions,
             streams_per_user: as_size(streams_per_user),
+            streams_per_address: as_size(streams_per_address),
             running_per_user: u32::try_from(running_per_user).unwrap_or(u32::MAX),
             workers: values.take("workers", value::whole(1..=1024))?.map(as_size),
             listen: values.take("listen", value::address)?.unwrap_or_else(|| "127.0.0.1:8000".to_owned()),

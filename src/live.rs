@@ -2,6 +2,7 @@
 
 mod builder;
 mod chain;
+mod download;
 mod follow;
 mod housekeeping;
 mod lists;
@@ -12,6 +13,7 @@ mod upload;
 
 pub use builder::{LiveOpsBuilder, StartError};
 pub use chain::Chain;
+pub(crate) use download::Download;
 pub use lists::RowPage;
 pub use start::NotStarted;
 pub(crate) use start::Sent;
@@ -144,7 +146,7 @@ impl LiveOps {
 
     /// The viewer's record of an operation; none when it is not theirs or not there.
     pub(crate) async fn owned(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<Record>> {
-        Ok(self.0.store.record(id).await?.filter(|record| record.owner == viewer.id))
+        self.0.store.owned(&viewer.id, id).await
     }
 
     /// A page of those of the viewer's operations that `filter` lets through, newest first; `page` counts from

@@ -51,8 +51,8 @@ impl std::fmt::Debug for Renderer {
     }
 }
 
-/// What belongs to the one viewer of a page, and therefore never to a fragment.
-#[derive(Debug, Clone, Default)]
+/// What belongs to the one viewer of a page, and therefore never to a fragment. `Debug` does not show the tokens.
+#[derive(Clone, Default)]
 pub struct Personal {
     /// The subscription token; none once the operation is over.
     pub token: Option<String>,
@@ -62,6 +62,15 @@ pub struct Personal {
     pub owner_name: String,
     /// The title of the operation's kind.
     pub kind_title: String,
+}
+
+impl std::fmt::Debug for Personal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Personal")
+            .field("owner_name", &self.owner_name)
+            .field("kind_title", &self.kind_title)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Renderer {

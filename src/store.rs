@@ -3,7 +3,9 @@
 mod migrations;
 mod sqlite;
 
-pub use sqlite::Sqlite;
+pub use sqlite::{Copied, Sqlite};
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -25,6 +27,15 @@ pub enum StoreError {
     /// The disk is full, or the database cannot be written for another passing reason.
     #[error("the database cannot be written now: {0}")]
     Unwritable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another program held the database for longer than a write waits.
+    #[error("the database is held by another program: {0}")]
+    Busy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database's files were moved, removed or replaced after they were opened.
+    #[error(
+        "{0}, or the -wal or -shm file beside it, was moved, removed or replaced while it is in use, so nothing is read \
+         from it or written to it: put back what was there, or restart this program"
+    )]
+    Replaced(String),
     /// The database is of a version that this program does not know.
     #[error("the database has schema version {found}, this program knows {known}: use the newer program")]
     Newer {
@@ -176,9 +187,7 @@ pub struct Glance {
     pub id: OperationId,
     /// The id of the user whose it is.
     pub owner: String,
-    /// When it was started by its user.
-    pub created: Timestamp,
-    /// Grows with each operation that is stored.
+    /// Grows with each operation that is stored, whatever clocks say.
     pub row: i64,
     /// Where it stands.
     pub state: State,
@@ -212,6 +221,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The operation's record.
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>>;
+
+    /// The same where it is this owner's. Another's is looked for as long as one that is not there, and read no further.
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>>;
 
     /// The stored page of the latest attempt; none while it waits for its first checkpoint.
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>>;
@@ -281,6 +293,13 @@ pub trait Store: Send + Sync + 'static {
     /// more, and the next call goes on.
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed>;
 
+    /// The names of the uploaded files that an operation needs.
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>>;
+
+    /// Notes `now` as the time by which what is old is removed, and returns it; but no more than `step` after the time that was noted
+    /// before. So what a clock that leaps ahead takes along is little before somebody puts it right.
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp>;
+
     /// Those of these uploaded files, by name, that an operation needs.
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>>;
 
@@ -301,8 +320,8 @@ pub trait Store: Send + Sync + 'static {
     async fn orphans(&self) -> StoreResult<Vec<Orphan>>;
 }
 
-/// A user of the binary. A host application has its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A user of the binary. A host application has its own. `Debug` does not show the password's hash.
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// The id that operations are owned by: never reused.
     pub id: String,
@@ -314,6 +333,28 @@ pub struct User {
     pub superuser: bool,
     /// The hash of the password; without one only a login link signs in.
     pub password_hash: Option<String>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("groups", &self.groups)
+            .field("superuser", &self.superuser)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session of the binary, with its user as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Whose it is.
+    pub user: User,
+    /// When it ends, however much it is used.
+    pub expires: Timestamp,
+    /// When it was last used, as far as that was noted.
+    pub used: Timestamp,
 }
 
 /// Where the binary's users and sessions last. Secrets reach it as [`Digest`]s only.
@@ -339,12 +380,21 @@ pub trait Accounts: Send + Sync + 'static {
     /// Sets the groups that a user belongs to; false when there is none of that name.
     async fn set_groups(&self, name: &str, groups: Vec<String>) -> StoreResult<bool>;
 
-    /// Opens a session until `expires`; false when the user is gone, or has another password than
+    /// Opens a session at `now`, until `expires`; false when the user is gone, or has another password than
     /// `user` says: who signs in with the old one while it is changed does not get in.
-    async fn open_session(&self, session: Digest, user: &User, expires: Timestamp) -> StoreResult<bool>;
+    async fn open_session(
+        &self,
+        session: Digest,
+        user: &User,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
 
-    /// The user of a session that is open at `now`.
-    async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>>;
+    /// A session that nobody ended. Whether its time is over is for the caller to say.
+    async fn session(&self, session: Digest) -> StoreResult<Option<Session>>;
+
+    /// Notes that a session was used at `now`.
+    async fn touch_session(&self, session: Digest, now: Timestamp) -> StoreResult<()>;
 
     /// Those of these sessions that nobody ended, with their users as they are now. One that
     /// expired of late is among them: expiry ends no open stream.

@@ -1,10 +1,12 @@
 //! Every address over HTTP, on one page.
 
 mod assets;
+mod attachment;
 mod body;
 mod checks;
 mod client;
 mod commands;
+mod cookies;
 mod csrf;
 mod embed;
 mod error;
@@ -27,12 +29,12 @@ pub use self::metrics::metrics;
 pub use embed::OperationPage;
 pub use headers::PROTECTION;
 pub use identify::{Identify, IdentifyError, with_next};
-pub use session::Sessions;
+pub use session::{SessionLimits, Sessions};
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_request_with_state, map_response};
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use ipnet::IpNet;
@@ -53,6 +55,8 @@ struct App {
     /// There are sign-out and catalogue too, which hosts have pages of their own for.
     is_site: bool,
     trusted_proxies: Vec<IpNet>,
+    /// When an address with too many streams was last told of.
+    crowd_told: parking_lot::Mutex<Option<tokio::time::Instant>>,
     shutdown: CancellationToken,
     probe: health::Probe,
 }
@@ -64,9 +68,11 @@ pub struct WebOptions {
     pub public_url: Option<String>,
     /// Only its members get in, and superusers; without one everybody who is signed in.
     pub required_group: Option<String>,
-    /// The addresses whose `X-Forwarded-For` and `X-Request-Id` are believed. The former tells where sign-ins come from, and
+    /// The addresses whose `X-Forwarded-For` and `X-Request-Id` are believed. The former tells where sign-ins and streams come from, and
     /// needs [`ConnectInfo`](axum::extract::ConnectInfo) of a socket address in each request.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long the sessions of [`site`] last; a host has its own.
+    pub sessions: SessionLimits,
     /// Ends the open streams when it is cancelled; their readers come back by themselves.
     pub shutdown: CancellationToken,
 }
@@ -94,13 +100,15 @@ pub fn router(live: LiveOps, identify: impl Identify, options: &WebOptions) -> R
 /// The whole site of the binary: [`router`] with sign-in and the catalogue. To be called within a
 /// tokio runtime: a task looks after the open streams until the router is dropped.
 pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) -> Router {
-    let sessions = Sessions::new(accounts, options.public_url.as_deref()).by(Arc::clone(live.clock()));
+    let sessions = Sessions::new(accounts, options.public_url.as_deref())
+        .lasting(options.sessions)
+        .by(Arc::clone(live.clock()));
     let app = App { is_site: true, ..App::new(live, Box::new(sessions.clone()), options) };
     let app = Arc::new(app);
     tokio::spawn(standing::watch(Arc::downgrade(&app), sessions.clone()));
     let login = login::Login {
         app: Arc::clone(&app),
-        sessions,
+        sessions: sessions.clone(),
         checks: checks::PasswordChecks::start(),
         throttle: Arc::default(),
     };
@@ -121,6 +129,7 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(Arc::clone(&app), error::dress))
         .layer(CookieManagerLayer::new())
+        .layer(map_request_with_state(sessions, cookies::only_ours))
         .layer(map_response(headers::protect))
         .layer(from_fn_with_state(app, requests::trace));
     without_stray_allow(router)
@@ -141,6 +150,7 @@ fn operations(app: &Arc<App>) -> Router {
         .route("/operations/{id}/restart", post(commands::restart))
         .route("/operations/{id}/log", get(pages::log))
         .route("/operations/{id}/failed.csv", get(pages::failed_rows))
+        .route("/operations/{id}/uploads/{field}", get(pages::upload))
         .route("/stream", get(stream::open).head(stream::only_get).fallback(stream::only_get))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_group))
         .layer(from_fn_with_state(Arc::clone(app), identify::require_viewer))
@@ -165,6 +175,7 @@ impl App {
             csrf,
             required_group: options.required_group.clone(),
             trusted_proxies: options.trusted_proxies.clone(),
+            crowd_told: parking_lot::Mutex::default(),
             shutdown: options.shutdown.clone(),
             is_site: false,
             probe: health::Probe::default(),

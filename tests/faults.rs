@@ -1,8 +1,8 @@
 //! A store that is late or fails, and what becomes of the runs that need it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,6 +39,8 @@ struct Faulty {
     handed_over: AtomicBool,
     /// Whether it takes no run back into the queue.
     unrepeatable: bool,
+    /// How many operations each step of the removal took.
+    removed: Arc<Mutex<Vec<u32>>>,
 }
 
 impl Faulty {
@@ -51,6 +53,7 @@ impl Faulty {
             unread: AtomicUsize::new(0),
             handed_over: AtomicBool::new(false),
             unrepeatable: false,
+            removed: Arc::default(),
         }
     }
 }
@@ -64,13 +67,21 @@ impl Store for Faulty {
         self.store.identity()
     }
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
-        self.store.remove_ended(before, limit).await
+        let removed = self.store.remove_ended(before, limit).await;
+        self.removed.lock().expect("no panic").extend(removed.as_ref().map(|removed| removed.operations));
+        removed
+    }
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
+        self.store.follow_clock(now, step).await
     }
     async fn census(&self) -> StoreResult<Census> {
         self.store.census().await
     }
     async fn probe(&self, now: Timestamp) -> StoreResult<()> {
         self.store.probe(now).await
+    }
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
+        self.store.uploads_of(id).await
     }
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
         self.store.uploads_needed(names).await
@@ -81,6 +92,9 @@ impl Store for Faulty {
             return Err(StoreError::Failed("an I/O error".into()));
         }
         self.store.record(id).await
+    }
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
+        self.store.owned(owner, id).await
     }
     async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
         self.store.projection(id).await
@@ -324,4 +338,44 @@ async fn what_could_not_be_put_back_at_a_shutdown_is_put_back_by_the_next_proces
     let next = start(Faulty::new(&folder)).await;
     let ended = until_over(&next, id).await.record;
     assert_eq!((ended.state, ended.attempt), (State::Succeeded, 2));
+}
+
+/// Whoever else writes gets in between two steps, each of which is one commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_old_is_removed_in_small_steps_with_its_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Faulty::new(&folder);
+    let removed = Arc::clone(&store.removed);
+    let uploads = folder.path().join("uploads");
+    std::fs::create_dir(&uploads).expect("a folder");
+    for n in 0..90 {
+        let name = format!("{:016x}-{}", store.identity(), format!("{n:043}"));
+        std::fs::write(uploads.join(&name), "a,b\n").expect("it is written");
+        let new = NewOperation {
+            id: OperationId::new(),
+            kind: "short".to_owned(),
+            owner: "u".to_owned(),
+            title: "Old".to_owned(),
+            input: serde_json::json!(null),
+            previous: None,
+            submission: None,
+            uploads: vec![name],
+            claimed: false,
+        };
+        store.create(new.clone(), Timestamp::UNIX_EPOCH).await.expect("created");
+        // The last ten are young.
+        let at = if n < 80 { Timestamp::UNIX_EPOCH } else { Timestamp::now() };
+        store.cancel(new.id, at).await.expect("cancelled");
+    }
+    let live = builder(store).uploads(&uploads).retention(Duration::from_secs(3600));
+    let live = live.start().await.expect("it starts");
+    let files = || std::fs::read_dir(&uploads).expect("a folder").count();
+    while files() > 10 {
+        tokio::time::sleep(POLL).await;
+    }
+    let left = live.list(&viewer(), &Filter::default(), 1).await.expect("the store").records;
+    assert_eq!((left.len(), files()), (10, 10));
+    let removed = removed.lock().expect("no panic");
+    assert_eq!(removed.iter().sum::<u32>(), 80);
+    assert!(removed.iter().all(|step| *step <= 20), "{removed:?}");
 }

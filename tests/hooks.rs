@@ -176,6 +176,7 @@ async fn an_attempt_that_cannot_be_prepared_fails() {
     let home = Home::new().await;
     let id = home.start("unready").await;
     home.until(id, State::Succeeded).await;
+    assert_eq!(home.notes().await, ["run", "succeeded 1"], "told before it runs again");
     home.live.restart(&viewer(), id).await.expect("the store");
     home.until(id, State::Failed).await;
     assert_eq!(home.notes().await, ["run", "succeeded 1", "again 2", "failed 1"]);

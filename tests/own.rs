@@ -77,7 +77,7 @@ impl Home {
         let now = Timestamp::now();
         store.add_user(user.clone(), now).await.expect("added");
         let expires = now + Duration::from_secs(3600);
-        assert!(store.open_session(Digest::of("ada"), &user, expires).await.expect("the store"));
+        assert!(store.open_session(Digest::of("ada"), &user, expires, now).await.expect("the store"));
         let live = LiveOps::builder()
             .store(store.clone())
             .secret_key(SecretKey::new(&[7; 32]).expect("a key"))

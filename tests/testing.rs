@@ -3,6 +3,7 @@
 mod testing {
     mod client;
     mod clock;
+    mod leaps;
     mod page;
     mod recorder;
 }

@@ -73,7 +73,7 @@ impl Home {
         let user = User { id, name: name.to_owned(), groups: groups.clone(), superuser, password_hash: None };
         let (now, hour) = (Timestamp::now(), Duration::from_secs(3600));
         self.accounts.add_user(user.clone(), now).await.expect("added");
-        let opened = self.accounts.open_session(Digest::of(&session), &user, now + hour).await;
+        let opened = self.accounts.open_session(Digest::of(&session), &user, now + hour, now).await;
         assert!(opened.expect("the store"));
         Viewer { id: user.id, name: user.name, groups, superuser, session }
     }

@@ -40,6 +40,10 @@ pub fn hash_password(password: &Password) -> String {
         .to_string()
 }
 
+/// Of a random text that nobody kept: it is checked where there is no hash, and costs what the others cost.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$Kp9xAuhEPUIzQoGSYRDHDtfMIBc0YOIhNDyS5W9E0kA";
+
 /// Checks passwords one after the other, in memory that is kept: the allocator would take 19 MiB
 /// anew for each, and give little of it back.
 #[derive(Default)]
@@ -50,8 +54,6 @@ impl PasswordVerifier {
     /// nothing, so that the time does not tell which users exist. It takes as long as
     /// [`hash_password`].
     pub fn verify(&mut self, password: &Password, hash: Option<&str>) -> bool {
-        // Of a random text that nobody kept.
-        const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$Kp9xAuhEPUIzQoGSYRDHDtfMIBc0YOIhNDyS5W9E0kA";
         let right = self.try_verify(password, hash.unwrap_or(NOBODY)).unwrap_or(false);
         right && hash.is_some()
     }
@@ -92,5 +94,27 @@ mod tests {
         assert!(!verifier.verify(&Password::new("Korrekt"), Some(&hash)));
         assert!(!verifier.verify(&Password::new("korrekt"), None));
         assert!(!verifier.verify(&Password::new("korrekt"), Some("not a hash")));
+    }
+
+    /// Else the time would tell which names exist.
+    #[test]
+    fn a_name_that_nobody_has_costs_as_much_as_one_with_a_password() {
+        let hash = hash_password(&Password::new("korrekt"));
+        // Algorithm, version, memory, passes and lanes; then the lengths of salt and output.
+        let cost = |hash: &str| {
+            let parts: Vec<_> = hash.split('$').map(str::to_owned).collect();
+            (parts[..4].to_vec(), parts[4].len(), parts[5].len())
+        };
+        assert_eq!(cost(NOBODY), cost(&hash));
+        let work = |hash| {
+            let mut verifier = PasswordVerifier::default();
+            assert!(!verifier.verify(&Password::new("falsch"), hash));
+            // What is left in its memory is that of a run to the end.
+            let touched = verifier.0.iter().filter(|block| block.as_ref().iter().any(|word| *word != 0));
+            (verifier.0.len(), touched.count())
+        };
+        let (blocks, touched) = work(Some(&*hash));
+        assert_eq!((blocks, touched), (19456, 19456));
+        assert_eq!(work(None), (blocks, touched));
     }
 }

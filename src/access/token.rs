@@ -2,7 +2,7 @@
 //!
 //! Text: `v1.<payload>.<signature>`, both parts base64url without padding (RFC 4648 section 5);
 //! the payload is JSON `{"u":user,"c":[channels],"exp":unix seconds}`, the signature HMAC-SHA256
-//! (RFC 2104) over `v1.<payload>`.
+//! (RFC 2104) over `v1.<payload>`. docs/protocol.md says how the key is derived, with an example.
 
 use std::fmt;
 
@@ -118,7 +118,6 @@ impl Keys {
 mod tests {
     use super::*;
     use crate::operation::OperationId;
-    use proptest::prelude::*;
 
     fn keys(byte: u8) -> Keys {
         Keys::new(&SecretKey::new(&[byte; 32]).expect("32 bytes"), &[])
@@ -168,23 +167,5 @@ mod tests {
         assert!(SecretKey::new(&[b'k'; 31]).is_err());
         let key = SecretKey::new(&[b'k'; 32]).expect("32 bytes");
         assert!(!format!("{key:?} {:?}", keys(b'k').sign(&grant())).contains("kkk"));
-    }
-
-    proptest! {
-        #[test]
-        fn any_change_of_a_byte_is_refused(index in 0usize..100, byte in 0x21u8..0x7f) {
-            let token = keys(1).sign(&grant());
-            let mut text = token.as_str().as_bytes().to_vec();
-            let index = index % text.len();
-            prop_assume!(text[index] != byte);
-            text[index] = byte;
-            let text = String::from_utf8(text).expect("ASCII");
-            prop_assert_eq!(keys(1).verify(&text, at(0)), Err(Refused));
-        }
-
-        #[test]
-        fn any_text_is_refused_without_a_panic(text in "(v1\\.)?\\PC{0,80}(\\.\\PC{0,40})?") {
-            prop_assert_eq!(keys(1).verify(&text, at(0)), Err(Refused));
-        }
     }
 }

@@ -50,24 +50,36 @@ impl<W: Write> Write for Unfailing<W> {
     }
 }
 
-/// DEL and the C1 controls (ECMA-48) as JSON and people can read them: JSON allows them as they are (RFC 8259 section 7), and a
-/// terminal that shows the log would do what they say.
-fn visible(line: &[u8]) -> Cow<'_, [u8]> {
-    let is_hidden = |c: char| matches!(c, '\u{7f}'..='\u{9f}');
+/// What is logged at once, as one line without control characters (ECMA-48), whatever is in it: who breaks a line in a text of theirs
+/// would write a line of the log, and a terminal that shows it would do what they say. JSON allows DEL and C1 as they are (RFC 8259
+/// section 7). Colours are the log's own.
+fn visible(whole: &[u8]) -> Cow<'_, [u8]> {
+    let (line, end) = whole.strip_suffix(b"\n").map_or((whole, ""), |line| (line, "\n"));
     match std::str::from_utf8(line) {
         Ok(text) if text.contains(is_hidden) => {
             let mut shown = String::with_capacity(text.len() + 16);
-            for c in text.chars() {
-                if is_hidden(c) {
+            for (at, c) in text.char_indices() {
+                if is_hidden(c) && !is_colour(&text[at..]) {
                     let _ = write!(shown, "\\u{:04x}", u32::from(c));
                 } else {
                     shown.push(c);
                 }
             }
+            shown.push_str(end);
             shown.into_bytes().into()
         }
-        _ => line.into(),
+        _ => whole.into(),
     }
+}
+
+fn is_hidden(c: char) -> bool {
+    c.is_control() && c != '\t'
+}
+
+/// Whether it begins with a sequence that changes how the text behind it looks, and nothing else.
+fn is_colour(text: &str) -> bool {
+    let number = |c: char| c.is_ascii_digit() || c == ';';
+    text.strip_prefix("\u{1b}[").is_some_and(|rest| rest.trim_start_matches(number).starts_with('m'))
 }
 
 /// Writes a panic as the log writes everything: on one line, control characters escaped. Its text
@@ -84,6 +96,8 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parking_lot::Mutex;
+    use std::sync::Arc;
 
     #[test]
     fn control_characters_that_json_leaves_are_shown() {
@@ -93,5 +107,42 @@ mod tests {
         let read: serde_json::Value = serde_json::from_slice(&shown).expect("JSON");
         assert_eq!(read["user"], "a\u{7f}b\u{9b}31m é", "nothing is lost");
         assert_eq!(*visible(b"\xff\x7f plain"), *b"\xff\x7f plain");
+    }
+
+    /// Where an error's own text is written as it is.
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        #[derive(Clone, Default)]
+        struct Kept(Arc<Mutex<Vec<u8>>>);
+        impl Write for Kept {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let hostile = "a\nERROR forged\r\n\r\u{85}\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{1b}[m\0\u{8}";
+        for json in [false, true] {
+            let kept = Kept::default();
+            let writer = kept.clone();
+            let log =
+                tracing_subscriber::fmt().with_writer(move || Unfailing(writer.clone())).with_ansi(false);
+            let say = || {
+                tracing::error!(error = %hostile, name = hostile, debug = ?hostile, "{hostile}");
+                let error = std::io::Error::other(hostile);
+                tracing::error!(error = &error as &dyn std::error::Error, "next");
+            };
+            if json {
+                tracing::subscriber::with_default(log.json().finish(), say);
+            } else {
+                tracing::subscriber::with_default(log.finish(), say);
+            }
+            let said = String::from_utf8(kept.0.lock().clone()).expect("UTF-8");
+            assert_eq!(said.lines().count(), 2, "{said}");
+            // At most a colour ends.
+            let said = said.replace("\u{1b}[m", "");
+            assert_eq!(said.chars().find(|c| c.is_control() && *c != '\n'), None, "{said:?}");
+        }
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn builder(settings: &Settings, store: Sqlite, secret: SecretKey) -> 
         .throttle_hz(settings.throttle_hz)
         .log_tail(settings.log_tail)
         .streams_per_user(settings.streams_per_user)
+        .streams_per_address(settings.streams_per_address)
         .running_per_user(settings.running_per_user);
     let builder = match &settings.templates {
         Some(folder) => builder.templates(folder),

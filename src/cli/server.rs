@@ -28,6 +28,8 @@ use dressed::Dressed;
 
 /// Two signals within this are one.
 const MOMENT: Duration = Duration::from_millis(300);
+/// A larger head of a request is refused; it is held before anybody knows who sends it.
+const LARGEST_HEAD: usize = 64 * 1024;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
 /// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
@@ -82,8 +84,10 @@ pub(super) async fn serve(
         public_url: settings.public_url.clone(),
         required_group: settings.required_group.clone(),
         trusted_proxies: settings.trusted_proxies.clone(),
+        sessions: settings.sessions,
         shutdown: shutdown.clone(),
     };
+    let tidy = store.clone();
     let site = web::site(live.clone(), Arc::new(store), &options);
     let connections = GracefulShutdown::new();
     let mut serving = Box::pin(accept(&listener, &site, &connections));
@@ -109,8 +113,12 @@ pub(super) async fn serve(
     drop(serving);
     drop(listener);
     // Whoever reads or sends too slowly for this holds nothing up, and everything is recorded.
+    let end = async {
+        let _ = tokio::time::timeout(LAST_ANSWERS, connections.shutdown()).await;
+        tidy.tidy().await;
+    };
     tokio::select! {
-        _ = tokio::time::timeout(LAST_ANSWERS, connections.shutdown()) => {}
+        () = end => {}
         () = &mut again => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -120,7 +128,7 @@ pub(super) async fn serve(
 async fn accept(listener: &TcpListener, site: &Router, connections: &GracefulShutdown) {
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD).writev(false);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,

@@ -13,7 +13,7 @@ pub(super) async fn token(id: &str, user: &str, settings: &Settings) -> Result<(
     let database = &settings.database;
     let store = super::watch::open(database)?;
     let owner = store.user_by_name(user).await?.ok_or_else(|| format!("there is no user {user:?}"))?;
-    let owned = store.record(id).await?.is_some_and(|record| record.owner == owner.id);
+    let owned = store.owned(&owner.id, id).await?.is_some();
     if !owned {
         return Err(format!("the user {user:?} has no operation {id}").into());
     }

@@ -73,7 +73,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     one("shutdown_grace_seconds", "SECONDS", "What SIGTERM gives running operations [default: 10]"),
     one("public_url", "URL", "What users type to get here, behind a proxy [default: none]"),
     one("metrics_listen", "ADDRESS", "Address that serves /metrics and nothing else [default: none]"),
+    one("session_hours", "HOURS", "How long a sign-in lasts at most [default: 336, which is 14 days]"),
+    one("session_idle_hours", "HOURS", "How long one lasts that is not used [default: 168, which is 7 days]"),
     one("streams_per_user", "NUMBER", "Streams that one user may have open at once [default: 100]"),
+    one(
+        "streams_per_address",
+        "NUMBER",
+        "Streams that one client address may have open at once [default: ten times streams_per_user]",
+    ),
     one(
         "running_per_user",
         "NUMBER",

@@ -104,6 +104,15 @@ fn what_is_no_setting_is_refused_wherever_it_stands() {
 }
 
 #[test]
+fn an_address_has_ten_times_the_streams_of_a_user_unless_it_is_set() {
+    let per_address = |file: &str| read(&[], &[], file).expect("right").streams_per_address;
+    assert_eq!(per_address(""), 1000);
+    assert_eq!(per_address("streams_per_user = 20000"), 200_000);
+    assert_eq!(per_address("streams_per_user = 20000\nstreams_per_address = 7"), 7);
+    read(&[], &[], "streams_per_address = 0").expect_err("nobody would see anything");
+}
+
+#[test]
 fn a_secret_is_named_and_never_shown() {
     let short = "hunter2";
     for error in [

@@ -33,6 +33,7 @@ pub struct LiveOpsBuilder {
     log_tail: Option<usize>,
     workers: Option<usize>,
     streams_per_user: Option<usize>,
+    streams_per_address: Option<usize>,
     running_per_user: Option<u32>,
     retention: Option<Duration>,
     foreground: bool,
@@ -163,6 +164,14 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// Streams that one address of a client may have open at once in this process, whoever has signed in there; of version 6 a whole
+    /// /64 network is one. Ten times [`streams_per_user`](Self::streams_per_user) by default. Behind a proxy it has to be among
+    /// [`WebOptions::trusted_proxies`](crate::web::WebOptions::trusted_proxies).
+    pub fn streams_per_address(mut self, streams: usize) -> Self {
+        self.streams_per_address = Some(streams);
+        self
+    }
+
     /// Operations of one user that may run at once, in all processes of the store; the others wait, and those of
     /// other users pass them. 0, and the default, is no limit. See [`Operation::AT_ONCE`] for what counts.
     pub fn running_per_user(mut self, operations: u32) -> Self {
@@ -263,7 +272,7 @@ impl LiveOpsBuilder {
         match runner.recover().await {
             Ok(_) => {}
             // The runner tries again each second.
-            Err(error @ StoreError::Unwritable(_)) => {
+            Err(error @ (StoreError::Unwritable(_) | StoreError::Busy(_))) => {
                 tracing::warn!(%error, "what dead processes left could not be marked yet");
             }
             Err(error) => {
@@ -272,6 +281,9 @@ impl LiveOpsBuilder {
                 return Err(error.into());
             }
         }
+        let streams_per_user = self.streams_per_user.unwrap_or(100);
+        let streams_per_address =
+            self.streams_per_address.unwrap_or_else(|| streams_per_user.saturating_mul(10));
         let lists = Arc::new(Lists::new(Arc::new(renderer.clone())));
         let live = LiveOps(Arc::new_cyclic(|inner| Inner {
             follower: tokio::spawn(follow::follow(inner.clone(), Arc::clone(&changed), Arc::clone(&lists)))
@@ -296,7 +308,7 @@ impl LiveOpsBuilder {
             max_upload_bytes: self.max_upload_bytes.unwrap_or(100 * 1024 * 1024),
             waiting_epoch: epoch(),
             changed,
-            streams: Arc::new(OpenStreams::new(self.streams_per_user.unwrap_or(100))),
+            streams: Arc::new(OpenStreams::new(streams_per_user, streams_per_address)),
             runtime: parking_lot::Mutex::new(Some(runtime)),
         }));
         live.0.runner.start();

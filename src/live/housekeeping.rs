@@ -15,6 +15,8 @@ use super::upload::Uploads;
 use crate::store::StoreResult;
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// So far retention follows a clock at once.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// So many operations are removed at once: other writers wait for as long as that takes.
 const STEP: u32 = 20;
 /// Between two such steps.
@@ -45,7 +47,18 @@ impl Inner {
     /// Removes what ended longer ago than the retention says: first from the store, then its files.
     async fn remove_old(&self) -> StoreResult<()> {
         let Some(age) = self.retention else { return Ok(()) };
-        let before = self.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
+        let now = self.clock.now();
+        let believed = match self.clock.leaps_are_meant() {
+            true => now,
+            false => self.store.follow_clock(now, DAY).await?,
+        };
+        if believed < now {
+            tracing::warn!(
+                clock = %now, removing_as_of = %believed,
+                "the clock is far ahead of when old operations were last removed: a day's worth is removed each hour"
+            );
+        }
+        let before = believed.checked_sub(age).unwrap_or(Timestamp::MIN);
         let mut all = 0;
         loop {
             let removed = self.store.remove_ended(before, STEP).await?;

@@ -323,7 +323,7 @@ impl LiveOps {
                 let row = self.row(&record, page, glance.before);
                 let before = glance.before.filter(|_| record.state == State::Waiting);
                 let mark = Mark { state: record.state, attempt: record.attempt, before };
-                let read = ReadRow { row, place: (glance.created, glance.row), mark };
+                let read = ReadRow { row, place: glance.row, mark };
                 fresh.entry(glance.owner).or_default().push(read);
             }
         }

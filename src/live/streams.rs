@@ -1,50 +1,56 @@
-//! The open streams by user and session: how many there may be, and what ends them together.
+//! The open streams by user, session and address: how many there may be, and what ends them together.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::OpenError;
+use crate::access::network;
+
 /// Who has streams open in this process.
-#[derive(Debug)]
 pub(super) struct OpenStreams {
     /// Most streams of one user.
     per_user: usize,
+    /// Most streams of one client's network.
+    per_address: usize,
     /// How often streams were ended.
     endings: AtomicU64,
     /// Guards who has how many.
     open: Mutex<Open>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Open {
     by_user: HashMap<String, usize>,
-    /// Those that were ended are not among them, so that a session may open streams again: its
-    /// user is back in the required group, say.
-    by_session: HashMap<String, Session>,
+    by_network: HashMap<IpAddr, usize>,
+    /// By session and user, whom a host's session may change. Those that were ended are not among them, so that a session may
+    /// open streams again: its user is back in the required group, say.
+    by_session: HashMap<(String, String), Session>,
 }
 
-#[derive(Debug)]
 struct Session {
-    user: String,
     ended: CancellationToken,
     count: usize,
 }
 
-/// One open stream's place among those of its user and session; given back when it is dropped.
-#[derive(Debug)]
+/// One open stream's place among those of its user, session and address; given back when it is dropped. `Debug` does not show the
+/// session, which may be a cookie's value.
 pub struct StreamPlace {
-    user: String,
-    session: String,
+    /// The session and its user.
+    of: (String, String),
+    network: Option<IpAddr>,
     ended: CancellationToken,
     all: Arc<OpenStreams>,
 }
 
 impl OpenStreams {
-    pub(super) fn new(per_user: usize) -> Self {
-        Self { per_user, endings: AtomicU64::new(0), open: Mutex::default() }
+    pub(super) fn new(per_user: usize, per_address: usize) -> Self {
+        Self { per_user, per_address, endings: AtomicU64::new(0), open: Mutex::default() }
     }
 
     /// How often streams were ended so far.
@@ -60,43 +66,64 @@ impl OpenStreams {
             return None;
         }
         *of_user += 1;
-        let streams = open.by_session.entry(session.to_owned()).or_insert_with(|| Session {
-            user: user.to_owned(),
-            ended: CancellationToken::new(),
-            count: 0,
-        });
+        let of = (session.to_owned(), user.to_owned());
+        let streams = open
+            .by_session
+            .entry(of.clone())
+            .or_insert_with(|| Session { ended: CancellationToken::new(), count: 0 });
         streams.count += 1;
         let ended = streams.ended.clone();
         metrics::gauge!("liveops_streams_open").increment(1);
         metrics::counter!("liveops_streams_opened_total").increment(1);
-        Some(StreamPlace { user: user.to_owned(), session: session.to_owned(), ended, all: Arc::clone(self) })
+        Some(StreamPlace { of, network: None, ended, all: Arc::clone(self) })
     }
 
     /// Ends the streams that a session opened so far.
     pub(super) fn end(&self, session: &str) {
-        let mut open = self.open.lock();
-        self.endings.fetch_add(1, Ordering::AcqRel);
-        if let Some(streams) = open.by_session.remove(session) {
-            streams.ended.cancel();
-        }
+        self.end_of(|(of, _)| of == session);
     }
 
     /// Ends the streams that a user's sessions opened so far.
     pub(super) fn end_of_user(&self, user: &str) {
+        self.end_of(|(_, of)| of == user);
+    }
+
+    fn end_of(&self, concerned: impl Fn(&(String, String)) -> bool) {
         let mut open = self.open.lock();
         self.endings.fetch_add(1, Ordering::AcqRel);
-        for (_, streams) in open.by_session.extract_if(|_, streams| streams.user == user) {
+        for (_, streams) in open.by_session.extract_if(|of, _| concerned(of)) {
             streams.ended.cancel();
         }
     }
 
     /// The sessions that have streams open.
     pub(super) fn sessions(&self) -> Vec<String> {
-        self.open.lock().by_session.keys().cloned().collect()
+        self.open.lock().by_session.keys().map(|(session, _)| session.clone()).collect()
     }
 }
 
 impl StreamPlace {
+    /// The place as one of those of the client's address, of which there may be so many too: for version 6, of its /64 network.
+    /// Whoever does not know the address, or knows that of a proxy only, leaves this out.
+    ///
+    /// # Errors
+    /// [`OpenError::TooManyFromAddress`]; the place is given back then.
+    pub fn from_address(mut self, address: IpAddr) -> Result<Self, OpenError> {
+        let network = network(address);
+        {
+            let mut open = self.all.open.lock();
+            let count = open.by_network.get(&network).copied().unwrap_or_default();
+            if count >= self.all.per_address {
+                return Err(OpenError::TooManyFromAddress);
+            }
+            open.by_network.insert(network, count + 1);
+        }
+        if let Some(before) = self.network.replace(network) {
+            give_back(&mut self.all.open.lock().by_network, &before);
+        }
+        Ok(self)
+    }
+
     /// Waits until the stream is to end.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
@@ -107,22 +134,35 @@ impl Drop for StreamPlace {
     fn drop(&mut self) {
         metrics::gauge!("liveops_streams_open").decrement(1);
         let mut open = self.all.open.lock();
-        if let Some(of_user) = open.by_user.get_mut(&self.user) {
-            *of_user -= 1;
-            if *of_user == 0 {
-                open.by_user.remove(&self.user);
-            }
+        give_back(&mut open.by_user, &self.of.1);
+        if let Some(network) = &self.network {
+            give_back(&mut open.by_network, network);
         }
         // What was ended is out already; what has its session's name now was opened later.
         if self.ended.is_cancelled() {
             return;
         }
-        if let Some(streams) = open.by_session.get_mut(&self.session) {
+        if let Some(streams) = open.by_session.get_mut(&self.of) {
             streams.count -= 1;
             if streams.count == 0 {
-                open.by_session.remove(&self.session);
+                open.by_session.remove(&self.of);
             }
         }
+    }
+}
+
+impl std::fmt::Debug for StreamPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamPlace").field("user", &self.of.1).finish_non_exhaustive()
+    }
+}
+
+/// One place less; nothing is kept of whoever has none.
+fn give_back<K: Hash + Eq>(places: &mut HashMap<K, usize>, of: &K) {
+    let Some(count) = places.get_mut(of) else { return };
+    *count -= 1;
+    if *count == 0 {
+        places.remove(of);
     }
 }
 
@@ -131,7 +171,7 @@ mod tests {
     use super::*;
 
     fn streams(per_user: usize) -> Arc<OpenStreams> {
-        Arc::new(OpenStreams::new(per_user))
+        Arc::new(OpenStreams::new(per_user, 3))
     }
 
     #[test]
@@ -148,6 +188,17 @@ mod tests {
         assert!(!again.ended.is_cancelled());
         all.end("mine");
         assert!(again.ended.is_cancelled());
+    }
+
+    #[test]
+    fn a_session_that_two_users_had_is_ended_for_either() {
+        let all = streams(9);
+        let ada = all.enter("ada", "s").expect("a place");
+        let eve = all.enter("eve", "s").expect("a place");
+        all.end_of_user("eve");
+        assert_eq!([&ada, &eve].map(|place| place.ended.is_cancelled()), [false, true]);
+        all.end("s");
+        assert!(ada.ended.is_cancelled());
     }
 
     #[test]
@@ -171,6 +222,33 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_so_many_whoever_has_them_and_gets_places_back() {
+        let all = streams(9);
+        let from = |user: &str, address: &str| {
+            let place = all.enter(user, user).expect("a place");
+            place.from_address(address.parse().expect("an address"))
+        };
+        let mut places = vec![];
+        for user in ["ada", "bob", "eve"] {
+            places.push(from(user, "2001:db8:1:2::1").expect("a place"));
+        }
+        for address in ["2001:db8:1:2::1", "2001:db8:1:2:ffff::"] {
+            assert!(matches!(from("dan", address), Err(OpenError::TooManyFromAddress)), "{address}");
+        }
+        assert!(!all.sessions().contains(&"dan".to_owned()), "who was refused has no place of a user either");
+        for other in ["2001:db8:1:3::1", "10.0.0.1", "10.0.0.2", "::ffff:10.0.0.1"] {
+            places.push(from("dan", other).expect("another address"));
+        }
+        places.remove(0);
+        from("dan", "2001:db8:1:2::2").expect("a place that was given back");
+        // One that is named anew has one place all the same.
+        let moved = from("dan", "10.0.0.9").expect("a place");
+        drop(moved.from_address([10, 0, 0, 10].into()).expect("a place"));
+        drop(places);
+        assert!(all.open.lock().by_network.is_empty());
+    }
+
+    #[test]
     fn nothing_is_kept_of_streams_that_are_closed() {
         let all = streams(2);
         let places = [("ada", "a"), ("ada", "a"), ("eve", "b"), ("eve", "c"), ("eva", "d")]
@@ -179,6 +257,6 @@ mod tests {
         all.end_of_user("eva");
         drop(places);
         let open = all.open.lock();
-        assert!(open.by_session.is_empty() && open.by_user.is_empty(), "{open:?}");
+        assert!(open.by_session.is_empty() && open.by_user.is_empty() && open.by_network.is_empty());
     }
 }

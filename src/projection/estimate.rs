@@ -50,12 +50,12 @@ impl Speed {
 
     /// Whether it was not looked at for long enough.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        seconds_between(self.at, now) >= OBSERVE_EVERY
+        now < self.at || seconds_between(self.at, now) >= OBSERVE_EVERY
     }
 
-    /// It is `value` at `now`. What goes back begins anew.
+    /// It is `value` at `now`. Where one of them goes back, it begins anew: the clock may be put back too.
     pub(super) fn observe(&mut self, value: f64, now: Timestamp) {
-        if value < self.value {
+        if value < self.value || now < self.at {
             *self = Self { value, ..Self::new(now) };
             return;
         }
@@ -188,6 +188,23 @@ mod tests {
         assert!(speed.seconds_until(1.0).is_some_and(|left| (8.0..12.0).contains(&left)), "{speed:?}");
         speed.observe(1.0, at(20.0));
         assert_eq!(speed.seconds_until(1.0), None, "it is there");
+    }
+
+    #[test]
+    fn a_clock_that_leaps_spoils_it_for_a_while_only() {
+        const YEAR: f64 = 366.0 * 86400.0;
+        for (begin, leap) in [(2.0 * YEAR, -YEAR), (0.0, YEAR)] {
+            let mut speed = Speed::new(at(begin));
+            let mut value = 0.0;
+            for step in 1..=1000 {
+                value += 0.0005;
+                let leapt = if step > 500 { leap } else { 0.0 };
+                speed.observe(value, at(begin + leapt + f64::from(step) * 0.2));
+            }
+            let left = speed.seconds_until(1.0).expect("a time");
+            let truth = (1.0 - value) / 0.0025;
+            assert!((left / truth - 1.0).abs() < 0.1, "{left} and not {truth}");
+        }
     }
 
     #[test]

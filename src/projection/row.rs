@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Number, Value};
 
-use super::Projection;
+use super::{Projection, seconds_between};
 use crate::operation::{OperationId, Record, State};
 use crate::progress::shortened;
 
@@ -68,7 +68,7 @@ impl Row {
         }
         if record.state.is_final() {
             let times = record.started.zip(record.finished);
-            row.took_seconds = times.map(|(from, to)| to.duration_since(from).as_secs_f64());
+            row.took_seconds = times.map(|(from, to)| seconds_between(from, to));
         } else if let Some(projection) = projection {
             row.follow(projection);
         }
@@ -114,4 +114,32 @@ fn figures(result: Option<&Value>) -> Vec<(String, Number)> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
 pub(crate) fn whole(percent: f64) -> u8 {
     percent.clamp(0.0, 100.0) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Ending;
+
+    #[test]
+    fn what_ended_before_it_began_took_no_time() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let record = Record {
+            id: OperationId::new(),
+            kind: "k".into(),
+            owner: "ada".into(),
+            title: "t".into(),
+            input: Value::Null,
+            previous: None,
+            state: State::Succeeded,
+            attempt: 1,
+            claim: 1,
+            created: at(1000),
+            started: Some(at(1000)),
+            finished: Some(at(10)),
+            ending: Some(Ending::plain(State::Succeeded)),
+        };
+        // The clock was put back.
+        assert_eq!(Row::new(&record, None, "k", None).took_seconds, Some(0.0));
+    }
 }

@@ -1,6 +1,11 @@
 //! Where things are, for links in pages and fragments.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::operation::OperationId;
+
+/// What a field's name may be made of stays as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
 
 /// The addresses of operations below the path where they are mounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +67,12 @@ impl Addresses {
     /// The rows that failed in it, as CSV.
     pub fn failed_rows(&self, id: OperationId) -> String {
         format!("{}/operations/{id}/failed.csv", self.mount)
+    }
+
+    /// The file that came in a field of its form.
+    pub fn upload(&self, id: OperationId, field: &str) -> String {
+        let field = utf8_percent_encode(field, SEGMENT);
+        format!("{}/operations/{id}/uploads/{field}", self.mount)
     }
 
     /// The form of a kind.

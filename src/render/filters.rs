@@ -103,6 +103,27 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// 3145728 as "3.1 MB".
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+pub(super) fn bytes(count: u64) -> String {
+    if count == 1 {
+        return "1 byte".to_owned();
+    }
+    let mut rest = count as f64;
+    for unit in ["bytes", "kB", "MB"] {
+        if rest < 1000.0 {
+            return in_unit(rest, unit);
+        }
+        rest /= 1000.0;
+    }
+    in_unit(rest, "GB")
+}
+
+fn in_unit(number: f64, unit: &str) -> String {
+    let tenths = if number < 9.95 && number.fract() > 0.0 { 1 } else { 0 };
+    format!("{number:.tenths$} {unit}")
+}
+
 /// An RFC 3339 time as "2026-11-25 14:02 UTC"; what is none stays.
 pub(super) fn when(time: &str) -> String {
     time.parse::<Timestamp>()
@@ -148,6 +169,22 @@ mod tests {
             (90_000.0, "1 d 1 h"),
         ] {
             assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (count, text) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1000, "1 kB"),
+            (1234, "1.2 kB"),
+            (12_345, "12 kB"),
+            (3_145_728, "3.1 MB"),
+            (5_000_000_000_000, "5000 GB"),
+        ] {
+            assert_eq!(bytes(count), text);
         }
     }
 

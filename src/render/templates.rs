@@ -221,6 +221,7 @@ pub(super) fn built_in() -> Environment<'static> {
     templates.add_filter("json_text", |value: Value| filters::json_text(&value));
     templates.add_filter("lines", filters::lines);
     templates.add_filter("duration", filters::duration);
+    templates.add_filter("bytes", filters::bytes);
     templates.add_filter("when", filters::when);
     templates.add_function("live_head", |state: &mut State, op: Value| safe(live_head(state.env(), &op)));
     templates.add_function("live_operation", |state: &mut State, op: Value| {

@@ -1,14 +1,14 @@
 //! The end of a run, committed before it is shown, and what it hands over to.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Inner;
 use super::conclude::Conclusion;
-use super::run::Run;
+use super::run::{Run, patience};
 use crate::operation::{Ending, NewOperation, OperationId, State};
 use crate::projection::Line;
 use crate::store::{Finish, StoreError};
@@ -83,7 +83,7 @@ impl Inner {
     ) -> (Option<State>, Option<NewOperation>) {
         let Conclusion { mut ending, detail, mut next } = conclusion;
         let id = run.lease().operation;
-        let mut tries = 0;
+        let (mut tries, begin) = (0, Instant::now());
         loop {
             let projection = run.ended_page(ending.clone(), at);
             let finish = Finish {
@@ -106,6 +106,14 @@ impl Inner {
                         run.live().show(projection);
                     }
                     return (None, None);
+                }
+                // It will be let go, so that the ending stays what it is.
+                Err(error @ StoreError::Busy(_)) if tries == 0 && begin.elapsed() < patience(&error) => {
+                    tracing::warn!(%error, "the ending could not be stored yet; trying on");
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = self.stopping.cancelled() => break,
+                    }
                 }
                 Err(error) => {
                     if tries == 0 {

@@ -25,8 +25,10 @@ const HURRY: usize = 256 * 1024;
 /// So much log may wait for the store; more holds the producer.
 const FULL: usize = 2 * 1024 * 1024;
 
-/// A store that cannot be written is waited for so long before the run fails for it.
+/// A store that cannot be written is waited for so long before the run fails for it, and one that another program holds, which
+/// will let it go: its backup, say.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE_WHILE_HELD: Duration = Duration::from_secs(60);
 /// How long a reader of the log waits for the newest lines to be stored.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -249,8 +251,7 @@ impl Run {
                     tracing::error!(%error, "its page and log could not be stored");
                     self.dirty.store(true, Ordering::Release);
                     let since = *failing.get_or_insert(last);
-                    let passing = matches!(error, StoreError::Unwritable(_)) && since.elapsed() < PATIENCE;
-                    if passing {
+                    if since.elapsed() < patience(&error) {
                         self.put_back(lines);
                     } else if newest.is_some() {
                         // The log would have a hole, so it cannot end well any more.
@@ -320,6 +321,15 @@ impl Sink for Run {
             self.to_save.notify_one();
         }
         self.mark_dirty();
+    }
+}
+
+/// For how long a run goes on, from the first time on that its store failed like that.
+pub(super) fn patience(error: &StoreError) -> Duration {
+    match error {
+        StoreError::Busy(_) => PATIENCE_WHILE_HELD,
+        StoreError::Unwritable(_) | StoreError::Replaced(_) => PATIENCE,
+        _ => Duration::ZERO,
     }
 }
 

@@ -4,6 +4,7 @@
 //! every table and index is called `liveops_*`, and the version stands in `liveops_meta`, not in
 //! the file's own `user_version`.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
@@ -120,24 +121,40 @@ CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, creat
 CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, created DESC, row DESC);
 ";
 
-/// Whether the run under way may be repeated, and how often that was done since somebody started the operation.
+/// Whether the run under way may be repeated, and how often that was done since somebody started the operation. When a
+/// session was last used: of those that are open now, that is taken to be now. And lists in the order in which operations came,
+/// since a clock may be put back.
 const SIXTH: &str = "
 ALTER TABLE liveops_operations ADD COLUMN repeatable INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE liveops_operations ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE liveops_sessions ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+UPDATE liveops_sessions SET used = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
+DROP INDEX liveops_operations_listed;
+DROP INDEX liveops_operations_state;
+DROP INDEX liveops_operations_kind;
+CREATE INDEX liveops_operations_listed ON liveops_operations (owner, row DESC, kind);
+CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, row DESC, kind);
+CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, row DESC);
 ";
 
-/// The version of the tables in the file; 0 where there are none.
+/// In place of a version that no program of ours ever wrote.
+const ODD: i64 = -1;
+
+/// The version of the tables in the file; 0 where there are none, below 0 where what stands there is none.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'liveops_meta'";
     if connection.query_row(sql, [], |_| Ok(())).optional()?.is_none() {
         return Ok(0);
     }
     let sql = "SELECT value FROM liveops_meta WHERE key = 'version'";
-    Ok(connection.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
+    Ok(match connection.query_row(sql, [], |row| row.get(0)).optional()? {
+        Some(Value::Integer(version @ 1..)) => version,
+        _ => ODD,
+    })
 }
 
 /// Takes the steps that the file lacks, in one transaction. Returns the version that it has now:
-/// higher than [`KNOWN`] when a newer program was faster, and then nothing was changed.
+/// another one than [`KNOWN`] when a newer program was faster, and then nothing was changed.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
     if version(connection)? == KNOWN {
         return Ok(KNOWN);
@@ -186,5 +203,30 @@ mod tests {
         assert_eq!(rows, [(name, "a".to_owned())]);
         drop(statement);
         assert_eq!(migrate(&mut connection), Ok(KNOWN), "once is enough");
+    }
+
+    #[test]
+    fn sessions_of_the_fifth_version_count_as_used_now() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        connection
+            .execute_batch(
+                "CREATE TABLE liveops_meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+            )
+            .expect("the version's table");
+        for step in &STEPS[..5] {
+            connection.execute_batch(step).expect("a step");
+        }
+        let insert = "INSERT INTO liveops_meta VALUES ('version', 5);
+                      INSERT INTO liveops_users VALUES ('u', 'u', '[]', 0, NULL, 0);
+                      INSERT INTO liveops_sessions (digest, user_id, expires) VALUES (x'00', 'u', 7)";
+        connection.execute_batch(insert).expect("a session");
+        let now = || jiff::Timestamp::now().as_microsecond();
+        let before = now();
+        assert_eq!(migrate(&mut connection), Ok(KNOWN));
+        let read = "SELECT expires, used FROM liveops_sessions";
+        let (expires, used): (i64, i64) =
+            connection.query_row(read, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("it is there");
+        // To the second.
+        assert!(expires == 7 && (before - 1_000_000..=now()).contains(&used), "{used}");
     }
 }

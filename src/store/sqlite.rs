@@ -1,6 +1,7 @@
 //! The store in one SQLite file, which several processes of one machine may share.
 
 mod accounts;
+mod backup;
 mod fault;
 mod glance;
 mod lease;
@@ -8,6 +9,7 @@ mod list;
 mod log;
 mod open;
 mod operations;
+mod place;
 mod queue;
 mod readers;
 mod removal;
@@ -15,12 +17,15 @@ mod rows;
 mod worker;
 mod writer;
 
+pub use backup::Copied;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::StoreResult;
+use place::Place;
 use readers::Readers;
 use worker::Worker;
 use writer::Writer;
@@ -42,6 +47,7 @@ struct Inner {
     readers: Readers,
     writer: Writer,
     worker: Arc<Worker>,
+    place: Arc<Place>,
     identity: u64,
 }
 
@@ -67,11 +73,27 @@ impl Sqlite {
         Self::start(open::open(path.as_ref(), open::Tables::AreThere)?)
     }
 
+    /// Moves what is committed out of the write-ahead log into the file, so that the file alone is the whole database. For the
+    /// end of a program: until then SQLite does it now and then, and at the next opening.
+    pub async fn tidy(&self) {
+        let place = Arc::clone(&self.0.place);
+        let path = self.0.readers.path().to_owned();
+        let tidying = tokio::task::spawn_blocking(move || {
+            place.check()?;
+            open::empty_log(&path)
+        });
+        if let Ok(Err(error)) = tidying.await {
+            tracing::warn!(%error, "the write-ahead log beside the database is still needed: keep both together");
+        }
+    }
+
     fn start((path, connection): (PathBuf, Connection)) -> StoreResult<Self> {
         let identity = open::identity(&connection)?;
         let worker = Arc::new(Worker::new(&path));
-        let writer = Writer::start(connection)?;
-        Ok(Self(Arc::new(Inner { readers: Readers::new(path), writer, worker, identity })))
+        let place = Arc::new(Place::of(&path));
+        let writer = Writer::start(connection, Arc::clone(&place))?;
+        let readers = Readers::new(path, Arc::clone(&place));
+        Ok(Self(Arc::new(Inner { readers, writer, worker, place, identity })))
     }
 }
 

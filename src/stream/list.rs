@@ -6,8 +6,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
-use jiff::Timestamp;
-
 use super::Swap;
 use crate::operation::{OperationId, State};
 use crate::projection::Row;
@@ -16,8 +14,8 @@ use crate::projection::Row;
 /// remembered, for readers who are slow.
 const KEPT: usize = 200;
 
-/// Where an operation stands in the list: when it was started, and a number that grows with each.
-pub type Place = (Timestamp, i64);
+/// Where an operation stands in the list: a number that grows with each.
+pub type Place = i64;
 
 /// What tells that a row may have to be read anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,6 +221,8 @@ impl List {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn read(id: OperationId, at: i64, state: State) -> ReadRow {
@@ -239,7 +239,7 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
             took_seconds: None,
         };
-        ReadRow { row, place: (Timestamp::UNIX_EPOCH, at), mark: Mark { state, attempt: 1, before: None } }
+        ReadRow { row, place: at, mark: Mark { state, attempt: 1, before: None } }
     }
 
     fn told(delta: Option<ListDelta>) -> Vec<(&'static str, OperationId)> {

@@ -226,7 +226,7 @@ mod tests {
             took_seconds: None,
         };
         let mark = Mark { state: State::Waiting, attempt: 1, before: Some(0) };
-        let rows = vec![ReadRow { row, place: (created, 1), mark }];
+        let rows = vec![ReadRow { row, place: 1, mark }];
         list.update(Look { newest: vec![id], rows, removed: Vec::new() });
         for watch in &mut watches {
             let frame = watch.next().await.expect("the newest page");

@@ -58,6 +58,10 @@ impl Clock for ManualClock {
         *self.0.borrow()
     }
 
+    fn leaps_are_meant(&self) -> bool {
+        true
+    }
+
     async fn sleep_until(&self, at: Timestamp) {
         // The sender is here, so there is always somebody to wait for.
         let _ = self.0.subscribe().wait_for(|now| *now >= at).await;

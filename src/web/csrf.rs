@@ -28,7 +28,16 @@ struct Origin {
 
 impl Csrf {
     pub(super) fn new(secret: &SecretKey, public_url: Option<&str>) -> Self {
-        Self { key: secret.derive(Purpose::Csrf), public: public_url.and_then(Origin::parse) }
+        let origin = |url: &str| {
+            Origin::parse(url).unwrap_or_else(|| {
+                tracing::error!(
+                    url,
+                    "public_url is no URL with a scheme, so no form with an Origin is taken"
+                );
+                Origin { scheme: String::new(), authority: String::new() }
+            })
+        };
+        Self { key: secret.derive(Purpose::Csrf), public: public_url.map(origin) }
     }
 
     /// The token of a viewer's session.
@@ -173,6 +182,13 @@ mod tests {
     fn with_a_public_url_the_scheme_counts_too() {
         let csrf = csrf(Some("https://ops.example.com/"));
         assert!(passes(&csrf, &[("host", "inner:8000"), ("origin", "https://ops.example.com")]));
+        assert!(!passes(&csrf, &[("host", "ops.example.com"), ("origin", "http://ops.example.com")]));
+    }
+
+    #[test]
+    fn a_public_url_that_is_none_lets_no_origin_pass() {
+        let csrf = csrf(Some("ops.example.com"));
+        assert!(!passes(&csrf, &[("host", "ops.example.com"), ("origin", "https://ops.example.com")]));
         assert!(!passes(&csrf, &[("host", "ops.example.com"), ("origin", "http://ops.example.com")]));
     }
 

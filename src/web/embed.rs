@@ -15,11 +15,18 @@ use crate::store::StoreResult;
 /// An operation as one viewer's page shows it: `op` in templates.
 ///
 /// It holds the viewer's tokens, so it belongs into an answer to that viewer only, which nobody caches.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OperationPage {
     op: Value,
     kind: String,
     renderer: Renderer,
+}
+
+impl std::fmt::Debug for OperationPage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the tokens.
+        f.debug_struct("OperationPage").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 impl OperationPage {
@@ -84,10 +91,17 @@ impl LiveOps {
         };
         let renderer = self.renderer().clone();
         let at = renderer.addresses();
+        let mut files = Vec::new();
+        for file in self.sent_files(&record).await? {
+            if let Some(size) = file.size().await {
+                files.push(context! { name => file.name, url => at.upload(id, &file.field), size });
+            }
+        }
         let op = context! {
             csrf => &*personal.csrf,
             site => context! { css => at.at(&ASSETS.css()), js => at.at(&ASSETS.js()) },
             chain => breadcrumb(&chain, &record, at),
+            files,
             ..renderer.operation(&record, &projection, &personal)
         };
         Ok(Some(OperationPage { op, kind: record.kind, renderer }))

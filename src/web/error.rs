@@ -46,6 +46,8 @@ pub(super) enum Refusal {
     TooManyTries(Duration),
     #[error("You have as many pages open as one user may have. Close some of them.")]
     TooManyStreams,
+    #[error("As many pages are open from your address as one address may have. Close some of them.")]
+    CrowdedAddress,
     #[error("Forms are taken as application/x-www-form-urlencoded or multipart/form-data only.")]
     WrongType,
     #[error("This operation waits or runs already, so there is nothing to run again.")]
@@ -75,7 +77,7 @@ impl Refusal {
             Self::TooSlow => "That took too long",
             Self::NotMember(_) => "This is not for you",
             Self::TooManyTries(_) => "Too many tries",
-            Self::TooManyStreams => "Too many pages",
+            Self::TooManyStreams | Self::CrowdedAddress => "Too many pages",
             Self::WrongType => "This is not a form",
             Self::NotOver => "It is not over yet",
             Self::KindGone => "This cannot be run again",
@@ -95,7 +97,9 @@ impl Refusal {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotMember(_) => StatusCode::FORBIDDEN,
-            Self::TooManyTries(_) | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyTries(_) | Self::TooManyStreams | Self::CrowdedAddress => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotOver | Self::KindGone => StatusCode::CONFLICT,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -107,7 +111,7 @@ impl Refusal {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Unavailable => Some(60),
-            Self::TooManyStreams => Some(10),
+            Self::TooManyStreams | Self::CrowdedAddress => Some(10),
             Self::TooManyTries(wait) => {
                 Some(wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(600))
             }

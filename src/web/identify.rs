@@ -96,10 +96,16 @@ pub(super) async fn again(app: &App, parts: &Parts, viewer: Viewer) -> Result<Vi
 }
 
 async fn identify(app: &App, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
-    app.identify.identify(parts).await.map_err(|error| {
+    let viewer = app.identify.identify(parts).await.map_err(|error| {
         tracing::error!(error, "the viewer could not be identified");
         Refusal::Unavailable
-    })
+    })?;
+    // Nobody's id is what operations have that are being removed.
+    if viewer.as_ref().is_some_and(|viewer| viewer.id.is_empty()) {
+        tracing::error!("a viewer with an empty id is nobody: see Identify");
+        return Ok(None);
+    }
+    Ok(viewer)
 }
 
 /// Lets members of the required group pass, and superusers.

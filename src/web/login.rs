@@ -1,6 +1,7 @@
 //! Signing in and out of the binary.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,7 +65,7 @@ pub(super) async fn sign_in(
     let account = Account::new(name, client);
     // Counted before the check, so that many at once are not checked more often.
     login.throttle.count(account, Instant::now()).map_err(Refusal::TooManyTries)?;
-    let signed_in = login.open_session(name, password).await;
+    let signed_in = login.open_session(client, name, password).await;
     // What could not be checked was no wrong try.
     let Some((user, secret)) = signed_in.inspect_err(|_| login.throttle.take_back(account))? else {
         tracing::info!(%client, "a wrong name or password");
@@ -141,14 +142,20 @@ pub(super) async fn logout(
 
 impl Login {
     /// Opens a session for whoever has this name and password, if anybody has.
-    async fn open_session(&self, name: &str, password: Password) -> Result<Option<(User, String)>, Refusal> {
+    async fn open_session(
+        &self,
+        client: IpAddr,
+        name: &str,
+        password: Password,
+    ) -> Result<Option<(User, String)>, Refusal> {
         let accounts = self.sessions.accounts();
         let user = accounts.user_by_name(name).await?;
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        let right = self.checks.is_right(password, hash).await?;
+        let right = self.checks.is_right(client, password, hash).await?;
         let Some(user) = user.filter(|_| right) else { return Ok(None) };
         let (secret, digest, expires) = self.sessions.fresh();
-        let opened = accounts.open_session(digest, &user, expires).await?;
+        let now = self.app.live.clock().now();
+        let opened = accounts.open_session(digest, &user, expires, now).await?;
         Ok(opened.then_some((user, secret)))
     }
 

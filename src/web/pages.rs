@@ -18,6 +18,7 @@ use super::error::Refusal;
 use super::layout::layout;
 use super::segment::Segment;
 use crate::access::{Viewer, random_text};
+use crate::live::Download;
 use crate::operation::{FieldError, Kind, OperationId, Record, Submitted};
 use crate::progress::Level;
 use crate::projection::Line;
@@ -127,6 +128,16 @@ pub(super) async fn operation(
     Ok(Html(app.live.renderer().page(name, context)?))
 }
 
+/// A file that came in the form that started an operation.
+pub(super) async fn upload(
+    State(app): State<Arc<App>>,
+    Extension(viewer): Extension<Viewer>,
+    Segment((id, field)): Segment<(String, String)>,
+) -> Result<Download, Refusal> {
+    let record = owned(&app, &viewer, &id).await?;
+    app.live.download(&record, &field).await?.ok_or(Refusal::NotFound)
+}
+
 /// The whole log of one attempt as text, read from the store bit by bit.
 pub(super) async fn log(
     State(app): State<Arc<App>>,
@@ -161,7 +172,9 @@ pub(super) async fn failed_rows(
 /// A cell of a CSV file. What a spreadsheet would take for a formula begins with an apostrophe (OWASP, CSV
 /// injection).
 fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t']) { "'" } else { "" };
+    // Also as wide as Chinese characters, which some programs take for the same.
+    let formula = ['=', '+', '-', '@', '\t', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+    let guard = if text.starts_with(formula) { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
 
@@ -171,6 +184,9 @@ struct Lines {
     viewer: Viewer,
     id: OperationId,
     attempt: u32,
+    /// The number of the newest line when they were asked for: a run that goes on makes no endless answer, nor one
+    /// that grows after its reader was signed out.
+    last: u64,
 }
 
 impl Lines {
@@ -187,23 +203,27 @@ impl Lines {
             Some(text) => text.parse().ok().filter(|n| (1..=latest).contains(n)).ok_or(Refusal::NotFound)?,
         };
         app.live.settle_log(id).await;
-        Ok(Self { app, viewer, id, attempt })
+        let seen = app.live.view(&viewer, id).await?.ok_or(Refusal::NotFound)?.projection;
+        // An attempt before that one is over.
+        let last = if seen.attempt() == attempt { seen.log().total() } else { u64::MAX };
+        Ok(Self { app, viewer, id, attempt, last })
     }
 
     /// `head`, and then what `text` makes of each line.
     fn into_body(self, head: String, text: impl Fn(&Line) -> Option<String> + Send + 'static) -> Body {
-        let Self { app, viewer, id, attempt } = self;
+        let Self { app, viewer, id, attempt, last } = self;
         Body::from_stream(async_stream::stream! {
             if !head.is_empty() {
                 yield Ok(Bytes::from(head));
             }
             let mut next = 1;
-            loop {
+            while next <= last {
                 match app.live.own_log(&viewer, id, attempt, next).await {
                     Ok(lines) => {
-                        let Some(last) = lines.last() else { break };
-                        next = last.seq + 1;
-                        let text: String = lines.iter().filter_map(&text).collect();
+                        let Some(newest) = lines.last() else { break };
+                        next = newest.seq + 1;
+                        let asked_for = lines.iter().take_while(|line| line.seq <= last);
+                        let text: String = asked_for.filter_map(&text).collect();
                         if !text.is_empty() {
                             yield Ok(Bytes::from(text));
                         }

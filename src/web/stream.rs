@@ -10,6 +10,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::error::Refusal;
-use super::{App, identify};
+use super::{App, client, identify};
 use crate::access::Viewer;
 use crate::live::{OpenError, Opened, Reader, StreamPlace};
 use crate::stream::Cursor;
@@ -42,11 +43,17 @@ pub(super) async fn open(
     let cursor = header_cursor.or(last_event_id).map_or(Cursor::START, Cursor::parse);
     match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Opened::Stream(reader, place)) => match identify::again(&app, &parts, viewer).await {
-            Ok(_) => respond(reader, place, app.shutdown.clone()),
-            Err(Refusal::NotMember(_)) => refused(),
-            Err(refusal) => refusal.into_response(),
-        },
+        Ok(Opened::Stream(reader, place)) => {
+            let Ok(place) = place_of(&app, place, &parts) else {
+                metrics::counter!("liveops_streams_refused_total", "reason" => "address").increment(1);
+                return Refusal::CrowdedAddress.into_response();
+            };
+            match identify::again(&app, &parts, viewer).await {
+                Ok(_) => respond(reader, place, app.shutdown.clone()),
+                Err(Refusal::NotMember(_)) => refused(),
+                Err(refusal) => refusal.into_response(),
+            }
+        }
         Err(OpenError::Refused) => {
             metrics::counter!("liveops_streams_refused_total", "reason" => "token").increment(1);
             refused()
@@ -54,12 +61,32 @@ pub(super) async fn open(
         Err(error @ OpenError::ChannelNeeded) => {
             (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
         }
-        Err(OpenError::TooMany) => {
+        Err(OpenError::TooMany | OpenError::TooManyFromAddress) => {
             metrics::counter!("liveops_streams_refused_total", "reason" => "too_many").increment(1);
             Refusal::TooManyStreams.into_response()
         }
         Err(OpenError::Store(error)) => Refusal::from(error).into_response(),
     }
+}
+
+/// The place as one of those of the client's address, where that is known.
+fn place_of(app: &App, place: StreamPlace, parts: &Parts) -> Result<StreamPlace, OpenError> {
+    /// Who opens streams again and again does not fill the log.
+    const TOLD: Duration = Duration::from_secs(60);
+    let client = client::address(&app.trusted_proxies, &parts.extensions, &parts.headers);
+    if client == client::UNKNOWN {
+        return Ok(place);
+    }
+    place.from_address(client).inspect_err(|_| {
+        let mut told = app.crowd_told.lock();
+        if told.is_none_or(|at| at.elapsed() >= TOLD) {
+            *told = Some(Instant::now());
+            tracing::warn!(
+                %client,
+                "more streams than streams_per_address allows; if this is a proxy, name it in trusted_proxies"
+            );
+        }
+    })
 }
 
 /// The same for every reason, so that nothing is learned from it.

@@ -1,11 +1,12 @@
 //! How often a name may be tried with wrong passwords.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::access::network;
 use crate::store::Digest;
 
 /// So many wrong tries, for one account from one address, within so long.
@@ -23,12 +24,7 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn new(name: &str, from: IpAddr) -> Self {
-        let from = match from {
-            // A subscriber has a whole network of these (RFC 6177 section 2).
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-            address @ IpAddr::V4(_) => address,
-        };
-        Self { name: Digest::of(name), from }
+        Self { name: Digest::of(name), from: network(from) }
     }
 }
 

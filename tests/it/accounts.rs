@@ -218,6 +218,37 @@ async fn a_session_that_somebody_planted_is_not_the_one_that_signs_in() {
     assert_eq!(attacker.get("/operations").await.status, 303);
 }
 
+/// Browsers guard names as they are spelt, so nobody else's spelling counts; and of two cookies of one name nothing tells
+/// which is whose.
+#[tokio::test]
+async fn a_cookie_that_a_neighbour_set_is_nobody() {
+    let server = Server::with(&[("public_url", "https://ops.example.com")]).await;
+    let session =
+        async |name: &str| server.user(name).await.cookie("__Host-liveops_session").expect("a session");
+    let (ada, eve) = (session("ada").await, session("eve").await);
+    let hers = format!("__Host-liveops_session={ada}");
+    let client = Client::new(server.address);
+    let list = async |cookies: &str| client.send(Ask::get("/operations").header("cookie", cookies)).await;
+    for name in ["__%48ost-liveops_session", "\u{2003}__Host-liveops_session", "\u{85}__Host-liveops_session"]
+    {
+        for theirs in
+            [format!("{hers}; {name}={eve}"), format!("{name}={eve}; {hers}"), format!("{hers}; {name}=x")]
+        {
+            let page = list(&theirs).await.text();
+            assert!(page.contains("ada") && !page.contains("eve"), "{theirs}");
+        }
+        assert_eq!(list(&format!("{name}={eve}")).await.status, 303, "{name}");
+    }
+    assert_eq!(list(&format!("{hers}; __Host-liveops_session={eve}")).await.status, 303);
+    // Nor does a form that somebody else got sign anybody in.
+    let form = client.get("/login").await;
+    let visit = client.cookie("__Host-liveops_login").expect("a visit");
+    let fields = [("csrf_token", &*form.csrf()), ("username", "eve"), ("password", "eve password")];
+    let ask = Ask::post("/login").form(&fields).header("origin", "https://ops.example.com");
+    let tossed = format!("__Host-liveops_login=another; __%48ost-liveops_login={visit}");
+    assert_eq!(client.send(ask.header("cookie", &tossed)).await.status, 403);
+}
+
 #[tokio::test]
 async fn signing_in_leads_to_a_page_and_never_to_a_command() {
     let server = Server::start().await;
@@ -236,5 +267,32 @@ async fn signing_in_leads_to_a_page_and_never_to_a_command() {
         let answer = nobody.send(Ask::post("/login").form(&form)).await;
         assert_eq!((answer.status, answer.location()), (303, "/"), "{next}");
         assert!(!page.text().contains("logout"), "{next}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_last_as_long_as_the_settings_say() {
+    let server = Server::with(&[("session_hours", "48"), ("session_idle_hours", "24")]).await;
+    let client = server.demo_user().await;
+    let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
+    let hours = |hours: i64| hours * 3_600_000_000;
+    let read = "SELECT expires - used, used FROM liveops_sessions";
+    let (life, begin): (i64, i64) =
+        database.query_row(read, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a session");
+    // Both times are of the same request.
+    assert!((hours(48) - 10_000_000..=hours(48)).contains(&life), "{life}");
+    let set = |used: i64, expires: i64| {
+        let sql = "UPDATE liveops_sessions SET used = ?1, expires = ?2";
+        database.execute(sql, [begin + used, begin + expires]).expect("changed");
+    };
+    for (used, expires, status) in [
+        (hours(-23), hours(25), 200),
+        (hours(-25), hours(23), 303),
+        (hours(-1), hours(1), 200),
+        (hours(-1), -1, 303),
+        (hours(-1), hours(47), 200),
+    ] {
+        set(used, expires);
+        assert_eq!(client.get("/operations").await.status, status, "{used} {expires}");
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn log_of(client: &Client, id: &str) -> String {
 }
 
 /// How many lines a page says that the log has.
-fn total_lines(page: &Page) -> usize {
+pub(crate) fn total_lines(page: &Page) -> usize {
     let region = page.html.split_once("-log-more\"").expect("the log's head").1;
     let text = region.split_once('>').expect("a tag").1;
     let digits: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();

@@ -1,9 +1,9 @@
-//! How many operations run at once.
+//! How many operations run, and how many streams are open, at once.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::harness::{Client, Server, liveops};
+use crate::harness::{Ask, Client, Server, liveops, until};
 
 /// One that waits for a minute in its first step.
 const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
@@ -37,4 +37,79 @@ async fn a_user_runs_as_many_at_once_as_the_setting_says_in_all_processes() {
     elsewhere.kill().expect("ours");
     elsewhere.wait().expect("ours");
     ada.reaches(&held[1], "running").await;
+}
+
+/// What `/stream` answers to a request that a proxy forwards from this address; an answer that is open is kept so.
+async fn stream_from(client: &Client, token: &str, forwarded: &str) -> reqwest::Response {
+    let ask = Ask::get(&format!("/stream?token={token}"));
+    client.open(ask.header("x-forwarded-for", forwarded)).await
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_streams_whoever_is_signed_in_there() {
+    let settings = [("trusted_proxies", "127.0.0.0/8"), ("streams_per_address", "3")];
+    let server = Server::verbose(&settings).await;
+    let mut people = Vec::new();
+    for name in ["ada", "bob"] {
+        let client = server.user(name).await;
+        let id = client.simulate(SLOW).await;
+        let token = client.page(&id).await.token.expect("just started");
+        people.push((client, token));
+    }
+    let [(ada, hers), (bob, his)] = &people[..] else { panic!("two people") };
+    let mut open = Vec::new();
+    for (client, token, forwarded) in [
+        (ada, hers, "192.0.2.1"),
+        (bob, his, "198.51.100.7, 192.0.2.1"),
+        (bob, his, "192.0.2.1:4711"),
+        (ada, hers, "2001:db8:0:1::1"),
+        (ada, hers, "2001:db8:0:1:2::"),
+        (bob, his, "2001:db8:0:1:ffff::1"),
+    ] {
+        let answer = stream_from(client, token, forwarded).await;
+        assert_eq!(answer.status(), 200, "{forwarded}");
+        open.push(answer);
+    }
+    // What a client writes itself, to the left, does not make it another one.
+    for forwarded in ["192.0.2.1", "203.0.113.9, 192.0.2.1", "2001:db8:0:1:3::", "::ffff:192.0.2.1"] {
+        let refused = stream_from(ada, hers, forwarded).await;
+        assert_eq!(refused.status(), 429, "{forwarded}");
+        let wait: u64 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+        assert!(wait > 0, "{wait}");
+        let page = refused.text().await.expect("a page");
+        assert!(page.contains("class=\"site\"") && page.contains("your address"), "{page}");
+    }
+    // The log names the address and the way out, once.
+    let said = until("the warning", async || {
+        let said = server.said();
+        said.contains("trusted_proxies").then_some(said)
+    })
+    .await;
+    assert!(said.contains("WARN") && said.contains("client=192.0.2.1"), "{said}");
+    assert_eq!(said.matches("name it in trusted_proxies").count(), 1, "{said}");
+    for forwarded in ["192.0.2.2", "2001:db8:0:2::1"] {
+        open.push(stream_from(ada, hers, forwarded).await);
+        assert_eq!(open[open.len() - 1].status(), 200, "another address: {forwarded}");
+    }
+    // A stream that its reader left gives its place back, to anybody there.
+    drop(open.remove(0));
+    let again = until("a place", async || {
+        let answer = stream_from(bob, his, "192.0.2.1").await;
+        (answer.status() == 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(stream_from(ada, hers, "192.0.2.1").await.status(), 429, "one place for one stream");
+    drop(again);
+}
+
+/// Nobody is believed who is no trusted proxy.
+#[tokio::test]
+async fn without_a_trusted_proxy_the_address_is_the_peers() {
+    let server = Server::with(&[("streams_per_address", "1")]).await;
+    let client = server.demo_user().await;
+    let id = client.simulate(SLOW).await;
+    let token = client.page(&id).await.token.expect("just started");
+    let open = stream_from(&client, &token, "192.0.2.1").await;
+    assert_eq!(open.status(), 200);
+    assert_eq!(stream_from(&client, &token, "192.0.2.2").await.status(), 429);
 }

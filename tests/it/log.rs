@@ -1,6 +1,7 @@
 //! The whole log, as text.
 
-use crate::harness::Server;
+use crate::harness::{Ask, Server, until};
+use crate::heavy::total_lines;
 
 #[tokio::test]
 async fn no_line_is_ever_lacking() {
@@ -45,6 +46,29 @@ async fn the_full_format_has_time_and_level_before_the_line() {
         assert_eq!(words.next().map(str::to_lowercase).as_deref(), Some("info"), "{line}");
     }
     assert_eq!(full.lines().count(), 3);
+}
+
+/// It has an end, and nothing in it that was said after it was asked for.
+#[tokio::test]
+async fn it_is_what_was_said_when_it_was_asked_for() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let message = "x".repeat(2000);
+    let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "1"), ("message", &*message)];
+    let id = client.simulate(&fields).await;
+    // More than the buffers in between hold.
+    const MANY: usize = 15_000;
+    let total = async || total_lines(&client.page(&id).await);
+    until("many lines", async || (total().await > MANY).then_some(())).await;
+    let mut answer = client.open(Ask::get(&format!("/operations/{id}/log"))).await;
+    let asked = total().await;
+    until("more lines", async || (total().await > asked + 1000).then_some(())).await;
+    let mut lines = 0;
+    while let Some(chunk) = answer.chunk().await.expect("it is whole") {
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count();
+    }
+    assert!(lines <= asked, "{lines} lines, and {asked} had been said");
+    assert_eq!(client.command(&id, "cancel").await.status, 303);
 }
 
 #[tokio::test]

@@ -13,13 +13,13 @@ use crate::start::imports;
 
 const DAY: u64 = 24 * 3600;
 
-fn uploads(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn uploads(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder.join("liveops.db-uploads")).expect("a folder");
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
 /// Makes an operation look as if it had ended so many days ago.
-fn age(folder: &Path, id: &str, days: u64) {
+pub(crate) fn age(folder: &Path, id: &str, days: u64) {
     let database = Connection::open(folder.join("liveops.db")).expect("the database");
     database.busy_timeout(Duration::from_secs(10)).expect("a time");
     let sql = "UPDATE liveops_operations SET finished = finished - ?2 WHERE id = ?1";

@@ -1,10 +1,13 @@
-//! Nothing secret is in what the binary writes, at the highest level, in either format.
+//! Nothing secret is in what the binary writes, at the highest level, in either format, nor in answers that others might see.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::harness::{Ask, Client, Server, finish, liveops, until};
+use crate::harness::{Answer, Ask, Client, Server, finish, liveops, until};
+
+/// A key that is on its way out.
+const FALLBACK: &str = "an older secret key of more than 32 bytes";
 
 /// Secrets, and what each of them is.
 #[derive(Debug, Default)]
@@ -37,6 +40,7 @@ async fn tour(server: &Server) -> Secrets {
     let mut secrets = Secrets::default();
     let key = std::fs::read_to_string(server.folder().join("liveops.db-secret")).expect("made");
     secrets.keep("the secret key", key.trim());
+    secrets.keep("an older secret key", FALLBACK);
     sign_in(server, &mut secrets).await;
     let alice = server.user("alice").await;
     secrets.keep("a password", "alice password");
@@ -92,6 +96,13 @@ async fn operate(server: &Server, alice: &Client, secrets: &mut Secrets) {
         assert_eq!(client.get(&format!("/stream?token={token}")).await.status, 403);
     }
     assert_eq!(Client::new(server.address).get(&format!("/stream?token={token}")).await.status, 401);
+    // As the page that a browser comes from.
+    for path in ["/operations", "/nothing/here", "/operations/x"] {
+        for from in [&format!("/stream?token={token}"), &server.login_link] {
+            let from = format!("http://{}{from}", server.address);
+            alice.send(Ask::get(path).header("referer", &from)).await;
+        }
+    }
     // Where it does not belong, and sent on to the sign-in page.
     let nobody = Client::new(server.address);
     assert_eq!(nobody.get(&format!("/operations?token={token}")).await.status, 303);
@@ -113,6 +124,10 @@ async fn operate(server: &Server, alice: &Client, secrets: &mut Secrets) {
     assert_eq!(alice.command(&id, "cancel").await.status, 303);
     let imported = alice.import("a.csv", b"a,b\n1,2\n").await;
     alice.finished(&imported).await;
+    for upload in std::fs::read_dir(server.folder().join("liveops.db-uploads")).expect("uploads") {
+        let name = upload.expect("an upload").file_name();
+        secrets.keep("an upload's name", name.to_str().expect("ASCII"));
+    }
     let page = alice.get("/operations?page=2").await;
     assert_eq!(page.status, 200);
 }
@@ -151,12 +166,109 @@ fn hash_of_alice(server: &Server) -> String {
     database.query_row(query, [], |row| row.get(0)).expect("a hash")
 }
 
+/// What an answer says besides the one token that belongs on every page of the one who asked, and the cookies that it sets.
+fn told(answer: &Answer, csrf: &str) -> String {
+    let headers = answer.headers.iter().filter(|(name, _)| *name != "set-cookie");
+    let headers: Vec<_> = headers.map(|(name, value)| format!("{name}: {value:?}")).collect();
+    (headers.join("\n") + &answer.text()).replace(csrf, "")
+}
+
+/// Every way to be refused, by somebody who sends secrets along.
+async fn refusals(server: &Server, dora: &Client, secrets: &mut Secrets) -> Vec<Answer> {
+    let csrf = dora.csrf().await;
+    let id = dora.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let token = dora.page(&id).await.token.expect("it runs");
+    let operation = format!("/operations/{id}");
+    let new = "/operations/new/simulate";
+    let typed =
+        |path: &str, kind: &str| Ask::post(path).header("x-csrf-token", &csrf).header("content-type", kind);
+    let signed = [("csrf_token", csrf.as_str())];
+    let session = dora.cookie("liveops_session").expect("signed in");
+    let mut answers = Vec::new();
+    for (status, ask) in [
+        (400, typed(new, "multipart/form-data; boundary=x").body(b"--x\r\nnonsense".to_vec())),
+        (403, Ask::get(&format!("/stream?token={token}&channel={session}"))),
+        (403, Ask::post(&format!("{operation}/cancel")).form(&[("csrf_token", &session)])),
+        (403, Ask::post(new).header("origin", "https://evil.example").form(&signed)),
+        (404, Ask::get(&format!("/{token}"))),
+        (404, Ask::get(&format!("/operations/{token}"))),
+        (404, Ask::get(&format!("/operations/new/{token}"))),
+        (404, Ask::get(&format!("/login/link/{token}"))),
+        (404, Ask::get(&format!("{operation}/log?attempt=7&token={token}"))),
+        (405, Ask::new("DELETE", &format!("{operation}?token={token}"))),
+        (409, Ask::post(&format!("{operation}/restart?token={token}")).form(&signed)),
+        (
+            413,
+            typed(&format!("{new}?token={token}"), "multipart/form-data; boundary=x").body(vec![b'x'; 3000]),
+        ),
+        (415, typed(&format!("{new}?token={token}"), "text/plain").body(token.clone().into_bytes())),
+        (
+            422,
+            Ask::post(&format!("{new}?token={token}")).form(&[signed.as_slice(), &[("steps", "x")]].concat()),
+        ),
+    ] {
+        let what = format!("{ask:?}");
+        let answer = dora.send(ask).await;
+        assert_eq!(answer.status, status, "{what}: {}", answer.text());
+        answers.push(answer);
+    }
+    let wrong = dora.log_in("dora", "dora's wrong guess").await;
+    assert_eq!(wrong.status, 422);
+    answers.push(wrong);
+    secrets.keep("a wrong password", "dora's wrong guess");
+    secrets.keep("a subscription token", token);
+    secrets.keep("a session cookie", session);
+    let link = &server.login_link;
+    let used = dora.send(Ask::post(link).form(&[("csrf_token", &dora.get(link).await.csrf())])).await;
+    assert_eq!(used.status, 410);
+    answers.push(used);
+    answers
+}
+
 #[tokio::test]
-async fn no_secret_reaches_the_log() {
-    let server = Server::verbose(&[]).await;
-    let secrets = tour(&server).await;
-    // The last thing that is said of the tour.
-    until("the sign-out in the log", async || server.said().contains("signed out").then_some(())).await;
+async fn no_secret_is_in_the_log_an_error_a_title_an_address_or_the_metrics() {
+    let settings =
+        [("metrics_listen", "127.0.0.1:0"), ("max_upload_bytes", "2000"), ("secret_key_fallbacks", FALLBACK)];
+    let server = Server::verbose(&settings).await;
+    let mut secrets = tour(&server).await;
+    let dora = server.user("dora").await;
+    let csrf = dora.csrf().await;
+    for answer in refusals(&server, &dora, &mut secrets).await {
+        secrets.assert_none_in(&told(&answer, &csrf));
+    }
+    secrets.keep("a CSRF token", csrf.clone());
+    let id = dora.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let imported = dora.import("a.csv", b"a,b\n1,2\n").await;
+    dora.finished(&imported).await;
+    let token = dora.page(&id).await.token.expect("it runs");
+    secrets.keep("a subscription token", token.clone());
+    let pages = ["/", "/login", "/operations", "/operations/new/csv_import"].map(str::to_owned);
+    for path in pages.into_iter().chain([&id, &imported].map(|id| format!("/operations/{id}"))) {
+        let page = dora.get(&path).await;
+        assert_eq!(page.status, 200, "{path}");
+        let text = page.text();
+        // What leads on, which the next page's server is told, and what stands in a history.
+        let parts = ["<title>", " href=\"", " src=\"", " action=\""].map(|begin| {
+            let parts: Vec<_> = text.split(begin).skip(1).collect();
+            let ends = |part: &&str| part.find(['"', '<']).unwrap_or(part.len());
+            assert!(!parts.is_empty() || begin == " action=\"", "{begin} on {path}");
+            parts.iter().map(|part| &part[..ends(part)]).collect::<Vec<_>>().join("\n")
+        });
+        secrets.assert_none_in(&parts.join("\n"));
+        // The token is there once, for the script, and nothing else that is secret.
+        secrets.assert_none_in(&told(&page, &csrf).replacen(&token, "", 1));
+    }
+    let said = server.said();
+    let metrics =
+        said.lines().find_map(|line| line.strip_prefix("metrics on http://")?.strip_suffix("/metrics"));
+    let metrics = Client::new(metrics.expect("printed").parse().expect("an address"));
+    let metrics = metrics.get("/metrics").await.text();
+    assert!(metrics.contains("liveops_logins_failed_total"), "{metrics}");
+    secrets.assert_none_in(&metrics);
+    assert_eq!(dora.log_out().await.status, 303);
+    // Hers, after that of the tour, is the last thing that is said.
+    let signed_out = || server.said().matches("signed out").count();
+    until("the sign-out in the log", async || (signed_out() > 1).then_some(())).await;
     let said = server.said();
     for words in ["DEBUG", "route=\"/login/link/{secret}\"", "route=\"/stream\"", "a wrong name or password"]
     {
@@ -167,7 +279,7 @@ async fn no_secret_reaches_the_log() {
 
 #[tokio::test]
 async fn as_json_each_line_is_an_object_without_secrets() {
-    let server = Server::verbose(&[("log_format", "json")]).await;
+    let server = Server::verbose(&[("log_format", "json"), ("secret_key_fallbacks", FALLBACK)]).await;
     let secrets = tour(&server).await;
     let client = server.user("dora").await;
     let panicked =

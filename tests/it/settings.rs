@@ -176,12 +176,34 @@ async fn the_secret_that_demo_makes_is_its_owners_only() {
     server.kill();
     let server = server.again().await;
     assert_eq!(fs::read_to_string(&file).expect("ours"), made, "the next start uses the same");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("ours");
+    // Whoever has to read it refuses one that others can read, or write.
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "0")]).await;
+    for mode in [0o640, 0o604, 0o644, 0o660, 0o602, 0o777] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("ours");
+        for words in [&["demo", "--listen", "127.0.0.1:0"][..], &["token", &id, "--user", "demo"]] {
+            let line = refused(command(server.folder(), words));
+            assert!(
+                line.contains("liveops.db-secret")
+                    && line.contains("chmod 600")
+                    && !line.contains(made.trim()),
+                "{mode:o}: {line}"
+            );
+        }
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).expect("ours");
+    let token = finish(command(server.folder(), &["token", &id, "--user", "demo"]), "");
+    assert_eq!(token.status.code(), Some(0), "{token:?}");
+    // Too short, or no file at all: it says so without what is in it.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    fs::write(&file, "hunter2\n").expect("ours");
     let line = refused(command(server.folder(), &["demo", "--listen", "127.0.0.1:0"]));
-    assert!(
-        line.contains("liveops.db-secret") && line.contains("chmod 600") && !line.contains(made.trim()),
-        "{line}"
-    );
+    assert!(line.contains("32") && !line.contains("hunter2"), "{line}");
+    fs::remove_file(&file).expect("ours");
+    fs::create_dir(&file).expect("ours");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).expect("ours");
+    let line = refused(command(server.folder(), &["demo", "--listen", "127.0.0.1:0"]));
+    assert!(line.contains("liveops.db-secret"), "{line}");
 }
 
 #[tokio::test]

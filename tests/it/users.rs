@@ -87,6 +87,20 @@ fn wrong_use_is_one_line_and_changes_nothing() {
         let line = refused(folder, &words, "secret\n");
         assert!(line.contains("--password-stdin"), "it says what to do: {line}");
     }
+    // Everybody on the machine sees the words of a command, so a password is none of them.
+    for words in [
+        &["add", "eve", "--password-stdin", "--password", "hunter2"][..],
+        &["add", "eve", "--password-stdin", "--password=hunter2"],
+        &["passwd", "bob", "--password-stdin", "--password=hunter2"],
+        &["passwd", "bob", "--password-stdin", "-p", "hunter2"],
+    ] {
+        let line = refused(folder, words, "secret\n");
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+    for word in ["hunter2", "--password-stdin=hunter2"] {
+        refused(folder, &["add", "eve", "--password-stdin", word], "secret\n");
+        refused(folder, &["passwd", "bob", "--password-stdin", word], "secret\n");
+    }
     refused(folder, &["rename", "bob"], "");
     assert_eq!(done(folder, &["list"], ""), before);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use liveops::store::{Accounts, Digest, StoreError, User};
+use liveops::store::{Accounts, Digest, Session, StoreError, User};
 
 use super::Home;
 
@@ -44,33 +44,40 @@ pub(crate) async fn users_are_found_by_their_exact_name(home: &dyn Home) {
     assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
 }
 
-pub(crate) async fn a_session_lasts_until_it_expires_or_is_closed(home: &dyn Home) {
+pub(crate) async fn a_session_is_kept_with_its_times_until_it_is_closed(home: &dyn Home) {
     let (_, accounts) = home.open();
     let ada = add(&*accounts, "ada").await;
     let now = Timestamp::now();
     let session = Digest::of("first");
-    accounts.open_session(session, &ada, now + HOUR).await.expect("the store");
+    accounts.open_session(session, &ada, now + HOUR, now).await.expect("the store");
     let (_, reopened) = home.open();
-    let open_at = async |digest, now| reopened.session_user(digest, now).await.expect("the store");
-    assert_eq!(open_at(session, now).await, Some(ada.clone()), "in other processes too");
-    assert_eq!(open_at(session, now + HOUR).await, None, "it is over");
-    assert_eq!(open_at(Digest::of("other"), now).await, None);
+    let found = async |digest| reopened.session(digest).await.expect("the store");
+    let now = Timestamp::from_microsecond(now.as_microsecond()).expect("as it is stored");
+    let expected = |used| Some(Session { user: ada.clone(), expires: now + HOUR, used });
+    assert_eq!(found(session).await, expected(now), "in other processes too");
+    assert_eq!(found(Digest::of("other")).await, None);
+    reopened.touch_session(session, now + HOUR / 2).await.expect("noted");
+    reopened.touch_session(Digest::of("other"), now).await.expect("one that is not there does no harm");
+    let found = async |digest| accounts.session(digest).await.expect("the store");
+    assert_eq!(found(session).await, expected(now + HOUR / 2), "there, too");
+    assert_eq!(found(Digest::of("other")).await, None);
 
-    accounts.open_session(Digest::of("second"), &ada, now + HOUR).await.expect("the store");
+    accounts.open_session(Digest::of("second"), &ada, now + HOUR, now).await.expect("the store");
     accounts.close_session(session).await.expect("closed");
     accounts.close_session(session).await.expect("once more does no harm");
-    assert_eq!(open_at(session, now).await, None);
-    assert_eq!(open_at(Digest::of("second"), now).await, Some(ada));
-    let nobody = accounts.open_session(Digest::of("third"), &user("nobody"), now + HOUR).await;
+    assert_eq!(found(session).await, None);
+    assert_eq!(found(Digest::of("second")).await, expected(now));
+    let nobody = accounts.open_session(Digest::of("third"), &user("nobody"), now + HOUR, now).await;
     assert!(matches!(nobody, Ok(false)), "{nobody:?}");
 }
 
 pub(crate) async fn a_session_opens_for_a_user_as_they_are_now(home: &dyn Home) {
     let (_, accounts) = home.open();
     let ada = add(&*accounts, "ada").await;
-    let expires = Timestamp::now() + HOUR;
+    let now = Timestamp::now();
+    let expires = now + HOUR;
     let open = async |session: &str, user: &User| {
-        accounts.open_session(Digest::of(session), user, expires).await.expect("the store")
+        accounts.open_session(Digest::of(session), user, expires, now).await.expect("the store")
     };
     assert!(accounts.set_password("ada", "new hash".to_owned()).await.expect("the store"));
     assert!(!open("late", &ada).await, "the old password was right a moment ago");
@@ -78,19 +85,18 @@ pub(crate) async fn a_session_opens_for_a_user_as_they_are_now(home: &dyn Home) 
     assert!(open("new", &changed).await);
     assert!(accounts.remove_user("ada").await.expect("the store"));
     assert!(!open("gone", &changed).await);
-    let user = accounts.session_user(Digest::of("late"), Timestamp::now()).await;
-    assert_eq!(user.expect("the store"), None);
+    let late = accounts.session(Digest::of("late")).await;
+    assert_eq!(late.expect("the store"), None);
 }
 
-pub(crate) async fn an_expired_session_is_left_but_signs_nobody_in(home: &dyn Home) {
+pub(crate) async fn an_expired_session_is_left(home: &dyn Home) {
     let (_, accounts) = home.open();
     let ada = add(&*accounts, "ada").await;
     let now = Timestamp::now();
     let expired = Digest::of("expired");
-    accounts.open_session(expired, &ada, now - HOUR).await.expect("the store");
+    accounts.open_session(expired, &ada, now - HOUR, now).await.expect("the store");
     // Opening another one, which removes old ones, does not look like its end.
-    accounts.open_session(Digest::of("next"), &ada, now + HOUR).await.expect("the store");
-    assert_eq!(accounts.session_user(expired, now).await.expect("the store"), None);
+    accounts.open_session(Digest::of("next"), &ada, now + HOUR, now).await.expect("the store");
     let left = accounts.sessions_left(vec![expired]).await.expect("the store");
     assert_eq!(left, [(expired, ada)]);
     accounts.close_session(expired).await.expect("closed");
@@ -111,7 +117,7 @@ pub(crate) async fn a_login_link_signs_in_once(home: &dyn Home) {
     assert!(sign_in(link, "b", now).await);
     assert!(!sign_in(link, "c", now).await, "it is used up");
     let user = async |session: &str| {
-        accounts.session_user(Digest::of(session), now).await.expect("the store").map(|user| user.name)
+        accounts.session(Digest::of(session)).await.expect("the store").map(|session| session.user.name)
     };
     assert_eq!(user("b").await.as_deref(), Some("ada"));
     for refused in ["a", "late", "c"] {
@@ -146,10 +152,10 @@ pub(crate) async fn what_is_changed_of_a_user_ends_what_it_must(home: &dyn Home)
     let now = Timestamp::now();
     let (ada, eve) = (add(&*accounts, "ada").await, add(&*accounts, "eve").await);
     for (session, user) in [("a", &ada), ("b", &ada), ("c", &eve)] {
-        accounts.open_session(Digest::of(session), user, now + HOUR).await.expect("opened");
+        accounts.open_session(Digest::of(session), user, now + HOUR, now).await.expect("opened");
     }
     let past = now - HOUR;
-    accounts.open_session(Digest::of("expired"), &eve, past).await.expect("opened");
+    accounts.open_session(Digest::of("expired"), &eve, past, now).await.expect("opened");
     let (_, other) = home.open();
     let all = ["a", "b", "c", "expired", "unknown"].map(Digest::of);
     let left = async || {

@@ -185,7 +185,7 @@ async fn while_another_holds_the_file_writes_fail_for_the_time_being() {
     let host = direct(&folder);
     host.execute_batch("BEGIN IMMEDIATE").expect("the host writes");
     let refused = create(&store).await;
-    assert!(matches!(refused, Err(StoreError::Unwritable(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Busy(_))), "{refused:?}");
     assert!(store.record(id).await.expect("reading goes on").is_some());
     host.execute_batch("ROLLBACK").expect("the host is done");
     create(&store).await.expect("writing goes on");
@@ -343,4 +343,22 @@ async fn one_operation_that_cannot_be_read_holds_up_no_other() {
     assert_eq!(listed.records.len(), 2);
     let ending = store.record(odd).await.expect("the store").expect("there").ending.expect("it is over");
     assert_eq!(ending.state, State::Failed);
+}
+
+#[tokio::test]
+async fn the_space_of_what_was_removed_is_used_again() {
+    let folder = Folder::new();
+    let store = Sqlite::open(folder.database()).expect("opens");
+    let mut pages = Vec::new();
+    for _ in 0..4 {
+        for _ in 0..100 {
+            let new = new(&"x".repeat(20_000));
+            store.create(new.clone(), Timestamp::UNIX_EPOCH).await.expect("created");
+            store.cancel(new.id, Timestamp::UNIX_EPOCH).await.expect("cancelled");
+        }
+        while store.remove_ended(Timestamp::now(), 20).await.expect("removed").more {}
+        let count = direct(&folder).query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
+        pages.push(count.expect("a count"));
+    }
+    assert!(pages[0] > 400 && pages[3] < pages[0] + 20, "{pages:?}");
 }

@@ -5,7 +5,7 @@ use liveops::projection::Projection;
 use liveops::store::{Filter, Store};
 
 use super::Home;
-use super::operations::{at, create, new, running};
+use super::operations::{at, claim, create, new, running};
 
 pub(crate) async fn lists_are_paged_and_of_one_owner(home: &dyn Home) {
     let (store, _) = home.open();
@@ -122,4 +122,36 @@ pub(crate) async fn a_glance_leaves_out_the_kinds_that_it_is_told_to(home: &dyn 
     let newest: Vec<_> = glances.newest[0].iter().map(|glance| (glance.id, glance.before)).collect();
     assert_eq!(newest, [(seen, Some(1))], "the newest of the others, behind one that is left out");
     assert!(glances.others.iter().all(|glance| glance.id == seen), "{:?}", glances.others);
+}
+
+pub(crate) async fn lists_and_the_queue_are_in_the_order_of_starts_whatever_the_clock_says(home: &dyn Home) {
+    const YEAR: i64 = 365 * 24 * 3600;
+    let (store, _) = home.open();
+    let ran = create(&*store, "work", 0).await;
+    store.cancel(ran, at(1)).await.expect("cancelled");
+    let mut ids = Vec::new();
+    for seconds in [0, YEAR, 1, -YEAR] {
+        ids.push(create(&*store, "work", seconds).await);
+    }
+    assert!(store.restart(ran, at(-2 * YEAR)).await.expect("the store"));
+    let mut newest: Vec<_> = [&[ran][..], &ids].concat();
+    newest.reverse();
+    for filter in [
+        Filter::default(),
+        Filter { state: Some(State::Waiting), ..Filter::default() },
+        Filter { kind: Some("work".to_owned()), ..Filter::default() },
+    ] {
+        let list = store.list("ada", &filter, 1, 9).await.expect("the list").records;
+        assert_eq!(list.iter().map(|record| record.id).collect::<Vec<_>>(), newest, "{filter:?}");
+    }
+    let glances = store.glance(&["ada".to_owned()], &[], 9, &[]).await.expect("a look");
+    assert_eq!(glances.newest[0].iter().map(|glance| glance.id).collect::<Vec<_>>(), newest);
+    // Nobody waits for longer because the clock was put back.
+    ids.push(ran);
+    for (place, id) in (0..).zip(&ids) {
+        assert_eq!(store.before(*id).await.expect("its place"), place);
+    }
+    for id in ids {
+        assert_eq!(claim(&*store, &["work"]).await.expect("one waits").id, id);
+    }
 }

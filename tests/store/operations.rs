@@ -101,6 +101,9 @@ pub(crate) async fn an_operation_lives_from_creation_to_its_end(home: &dyn Home)
     store.create(new.clone(), at(1)).await.expect("created");
     assert!(store.create(new.clone(), at(2)).await.is_err(), "the id is taken");
 
+    for (owner, is_theirs) in [("ada", true), ("Ada", false), ("bob", false), ("", false)] {
+        assert_eq!(store.owned(owner, id).await.expect("the store").is_some(), is_theirs, "{owner}");
+    }
     let waiting = record(&*store, id).await;
     assert_eq!((waiting.state, waiting.attempt, waiting.claim), (State::Waiting, 1, 0));
     assert_eq!((waiting.created, waiting.started, waiting.finished), (at(1), None, None));
@@ -133,9 +136,9 @@ pub(crate) async fn an_operation_lives_from_creation_to_its_end(home: &dyn Home)
 
 pub(crate) async fn the_queue_is_in_order_and_only_of_the_kinds_asked_for(home: &dyn Home) {
     let (store, _) = home.open();
-    let second = create(&*store, "a", 2).await;
-    let first = create(&*store, "a", 1).await;
     let other = create(&*store, "b", 0).await;
+    let first = create(&*store, "a", 1).await;
+    let second = create(&*store, "a", 2).await;
     let same_moment = create(&*store, "a", 2).await;
     assert_eq!(store.before(other).await.expect("the store"), 0);
     assert_eq!(store.before(first).await.expect("the store"), 1);

@@ -1,7 +1,9 @@
 //! What every store does with what is old.
 
+use std::time::Duration;
+
 use liveops::operation::{NewOperation, State};
-use liveops::store::{Filter, Finish, Lease, Removed};
+use liveops::store::{Filter, Finish, Lease, Removed, Store};
 use serde_json::json;
 
 use super::Home;
@@ -22,6 +24,8 @@ pub(crate) async fn what_ended_long_ago_is_removed_in_steps(home: &dyn Home) {
     let names = ["a", "b", "c", "shared", "unknown"].map(str::to_owned).to_vec();
     let needed = async || store.uploads_needed(names.clone()).await.expect("the store");
     assert_eq!(needed().await, ["a", "b", "c", "shared"]);
+    assert_eq!(store.uploads_of(ids[0]).await.expect("the store"), ["a", "shared"]);
+    assert!(store.uploads_of(waiting).await.expect("the store").is_empty());
     let remove = async |limit| store.remove_ended(at(30), limit).await.expect("the store");
     let removed = remove(1).await;
     assert_eq!(
@@ -76,6 +80,44 @@ pub(crate) async fn a_long_log_is_removed_bit_by_bit_and_seen_by_nobody(home: &d
     }
     assert!(steps > 2, "{steps}");
     assert_eq!(remove().await, Removed::default());
+}
+
+pub(crate) async fn what_is_run_again_is_not_removed_and_what_is_being_removed_is_not_run_again(
+    home: &dyn Home,
+) {
+    let (store, _) = home.open();
+    let again = NewOperation { uploads: vec!["mine".to_owned()], ..new("other") };
+    store.create(again.clone(), at(0)).await.expect("created");
+    store.cancel(again.id, at(1)).await.expect("cancelled");
+    let (long, lease) = running(&*store).await;
+    for n in 1..=300 {
+        store.checkpoint(lease, &lines(n, n), page(1)).await.expect("a checkpoint");
+    }
+    store.finish(lease, &[], finish(State::Succeeded)).await.expect("it ends");
+    assert!(store.restart(again.id, at(2)).await.expect("the store"));
+    let removed = store.remove_ended(at(1_000_000), 10).await.expect("the store");
+    assert_eq!((removed.operations, removed.uploads.len(), removed.more), (0, 0, true));
+    assert_eq!(store.uploads_needed(vec!["mine".to_owned()]).await.expect("the store"), ["mine"]);
+    // Half its log is gone already.
+    assert!(!store.restart(long, at(3)).await.expect("the store"));
+    while store.remove_ended(at(1_000_000), 10).await.expect("the store").more {}
+    assert!(store.record(long).await.expect("the store").is_none());
+    assert!(store.record(again.id).await.expect("the store").is_some());
+}
+
+pub(crate) async fn the_time_of_removal_follows_a_clock_that_leaps_step_by_step(home: &dyn Home) {
+    const DAY: i64 = 24 * 3600;
+    let (store, other) = (home.open().0, home.open().0);
+    let follow = async |store: &dyn Store, seconds| {
+        store.follow_clock(at(seconds), Duration::from_secs(24 * 3600)).await.expect("the store")
+    };
+    assert_eq!(follow(&*store, 0).await, at(0), "the first time is believed");
+    assert_eq!(follow(&*store, 3600).await, at(3600));
+    assert_eq!(follow(&*store, 365 * DAY).await, at(3600 + DAY));
+    assert_eq!(follow(&*other, 365 * DAY).await, at(3600 + 2 * DAY), "for all processes together");
+    // Put right again.
+    assert_eq!(follow(&*store, 2 * 3600).await, at(2 * 3600));
+    assert_eq!(follow(&*store, 3 * 3600).await, at(3 * 3600));
 }
 
 pub(crate) async fn a_store_has_one_identity(home: &dyn Home) {

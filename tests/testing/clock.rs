@@ -11,12 +11,12 @@ use liveops::store::{Accounts as _, Digest, Sqlite, User};
 use liveops::stream::Cursor;
 use liveops::testing::ManualClock;
 use liveops::web::{self, WebOptions};
-use liveops::{Clock as _, LiveOps, Operation, Progress, SecretKey, Viewer};
+use liveops::{Clock, LiveOps, Operation, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Longest wait for anything.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -35,16 +35,21 @@ impl Operation for Stay {
     }
 }
 
-struct Home {
-    live: LiveOps,
-    store: Sqlite,
-    clock: ManualClock,
-    ada: Viewer,
-    _folder: tempfile::TempDir,
+pub(crate) struct Home {
+    pub(crate) live: LiveOps,
+    pub(crate) store: Sqlite,
+    pub(crate) clock: ManualClock,
+    pub(crate) ada: Viewer,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Home {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        Self::by(|clock| clock).await
+    }
+
+    /// By a clock that is made of the one that the test keeps.
+    pub(crate) async fn by<C: Clock>(made_of: impl FnOnce(ManualClock) -> C) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = ManualClock::new("2020-02-28T23:00:00Z".parse().expect("a time"));
         let store = Sqlite::open(folder.path().join("app.db")).expect("a database");
@@ -54,7 +59,7 @@ impl Home {
             .uploads(folder.path().join("uploads"))
             .operation::<Stay>()
             .retention(30 * DAY)
-            .clock(clock.clone())
+            .clock(made_of(clock.clone()))
             .start()
             .await
             .expect("it starts");
@@ -65,15 +70,15 @@ impl Home {
             superuser: false,
             session: "s".into(),
         };
-        Self { live, store, clock, ada, _folder: folder }
+        Self { live, store, clock, ada, folder }
     }
 
-    async fn start(&self, stays: bool) -> OperationId {
+    pub(crate) async fn start(&self, stays: bool) -> OperationId {
         self.live.start(&self.ada, Stay(stays)).await.expect("started")
     }
 
     /// Waits until the operation is in that state, or without one is gone.
-    async fn until(&self, id: OperationId, state: Option<State>) {
+    pub(crate) async fn until(&self, id: OperationId, state: Option<State>) {
         let reached = async {
             while self
                 .live
@@ -148,8 +153,10 @@ async fn a_session_of_the_binary_ends_when_its_time_has_come() {
         password_hash: None,
     };
     home.store.add_user(user.clone(), home.clock.now()).await.expect("added");
-    let expires = home.clock.now() + 2 * DAY;
-    assert!(home.store.open_session(Digest::of("secret"), &user, expires).await.expect("the store"));
+    let now = home.clock.now();
+    assert!(
+        home.store.open_session(Digest::of("secret"), &user, now + 2 * DAY, now).await.expect("the store")
+    );
     let site = web::site(home.live.clone(), Arc::new(home.store.clone()), &WebOptions::default());
     let status = async || {
         let request = Request::get("/operations").header(header::COOKIE, "liveops_session=secret");

@@ -37,10 +37,13 @@ fn is_visible(name: &str) -> bool {
         && !name.contains(|c: char| c.is_control() || is_unseen(c))
 }
 
-/// Zero-width spaces, line and paragraph separators, and what turns the direction of text.
+/// Line and paragraph separators, the empty pattern of Braille, and what is shown by nothing (Default_Ignorable_Code_Point of
+/// Unicode 16) but the joiners, without which some languages cannot be written.
 fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' |
-        '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' |
+        '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' |
+        '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' |
+        '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -52,7 +55,19 @@ mod tests {
         for name in ["a", "Ada Lovelace", "Ådå", "用户", "a,b", &"x".repeat(100)] {
             assert!(user(name.to_owned()).is_ok(), "{name:?}");
         }
-        for name in ["", " ", " a", "a\n", "a\u{202e}b", "a\u{200b}", "\u{7f}", &"x".repeat(101)] {
+        for name in [
+            "",
+            " ",
+            " a",
+            "a\n",
+            "a\u{202e}b",
+            "a\u{200b}",
+            "\u{7f}",
+            "a\u{3164}",
+            "a\u{34f}b",
+            "a\u{e0061}",
+            &"x".repeat(101),
+        ] {
             assert!(user(name.to_owned()).is_err(), "{name:?}");
         }
     }

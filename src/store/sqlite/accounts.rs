@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Sqlite;
 use super::fault::Fault;
-use super::rows::{json, micros, to_json};
-use crate::store::{Accounts, Digest, StoreError, StoreResult, User};
+use super::rows::{json, micros, time, to_json};
+use crate::store::{Accounts, Digest, Session, StoreError, StoreResult, User};
 
 /// What [`user`] reads.
 const USER: &str = "id, name, groups, superuser, password_hash";
@@ -92,28 +92,47 @@ impl Accounts for Sqlite {
         self.0.writer.write(set).await
     }
 
-    async fn open_session(&self, session: Digest, user: &User, expires: Timestamp) -> StoreResult<bool> {
+    async fn open_session(
+        &self,
+        session: Digest,
+        user: &User,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
         let (id, password_hash) = (user.id.clone(), user.password_hash.clone());
         let open = move |connection: &Connection| {
             let sql = "SELECT 1 FROM liveops_users WHERE id = ?1 AND password_hash IS ?2";
             if !connection.prepare_cached(sql)?.exists(params![id, password_hash])? {
                 return Ok(false);
             }
-            insert_session(connection, session, &id, expires, Timestamp::now())?;
+            insert_session(connection, session, &id, expires, now)?;
             Ok(true)
         };
         self.0.writer.write(open).await
     }
 
-    async fn session_user(&self, session: Digest, now: Timestamp) -> StoreResult<Option<User>> {
+    async fn session(&self, session: Digest) -> StoreResult<Option<Session>> {
         let find = move |connection: &Connection| {
             let sql = format!(
-                "SELECT {USER} FROM liveops_sessions JOIN liveops_users ON id = user_id
-                 WHERE digest = ?1 AND expires > ?2"
+                "SELECT {USER}, expires, used FROM liveops_sessions JOIN liveops_users ON id = user_id
+                 WHERE digest = ?1"
             );
-            one(connection, &sql, params![session.as_bytes(), micros(now)])
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([session.as_bytes()])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let (expires, used) = (time(row.get("expires")?)?, time(row.get("used")?)?);
+            Ok(Some(Session { user: user(row)?, expires, used }))
         };
         self.0.readers.read(find).await
+    }
+
+    async fn touch_session(&self, session: Digest, now: Timestamp) -> StoreResult<()> {
+        let touch = move |connection: &Connection| {
+            let sql = "UPDATE liveops_sessions SET used = ?2 WHERE digest = ?1";
+            connection.prepare_cached(sql)?.execute(params![session.as_bytes(), micros(now)])?;
+            Ok(())
+        };
+        self.0.writer.write(touch).await
     }
 
     async fn sessions_left(&self, sessions: Vec<Digest>) -> StoreResult<Vec<(Digest, User)>> {
@@ -188,9 +207,9 @@ fn insert_session(
 ) -> Result<(), Fault> {
     let sql = "DELETE FROM liveops_sessions WHERE expires <= ?1";
     connection.prepare_cached(sql)?.execute([micros(now - KEPT)])?;
-    let sql = "INSERT INTO liveops_sessions (digest, user_id, expires) VALUES (?1, ?2, ?3)";
+    let sql = "INSERT INTO liveops_sessions (digest, user_id, expires, used) VALUES (?1, ?2, ?3, ?4)";
     let mut statement = connection.prepare_cached(sql)?;
-    statement.execute(params![session.as_bytes(), user_id, micros(expires)])?;
+    statement.execute(params![session.as_bytes(), user_id, micros(expires), micros(now)])?;
     Ok(())
 }
 

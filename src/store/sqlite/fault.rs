@@ -22,6 +22,7 @@ impl Fault {
     /// As the error of a write.
     pub(super) fn of_write(self) -> StoreError {
         match self {
+            Self::Sql(error) if held(&error) => StoreError::Busy(error.into()),
             Self::Sql(error) if unwritable(&error) => StoreError::Unwritable(error.into()),
             other => other.of_read(),
         }
@@ -40,23 +41,32 @@ impl Fault {
 fn unwritable(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
-        Some(
-            ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::ReadOnly
-                | ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-        )
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen)
     )
 }
 
+/// Whether another connection was in the way.
+fn held(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
 /// The same error once more, for each of those whom it concerns.
-pub(super) fn again(error: &rusqlite::Error) -> rusqlite::Error {
-    match error {
-        rusqlite::Error::SqliteFailure(code, text) => rusqlite::Error::SqliteFailure(*code, text.clone()),
-        other => {
-            let unknown = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR);
-            rusqlite::Error::SqliteFailure(unknown, Some(other.to_string()))
+pub(super) fn again(fault: &Fault) -> Fault {
+    match fault {
+        Fault::Sql(rusqlite::Error::SqliteFailure(code, text)) => {
+            rusqlite::Error::SqliteFailure(*code, text.clone()).into()
+        }
+        Fault::Sql(other) => Fault::stored(other.to_string()),
+        Fault::Store(StoreError::Replaced(path)) => StoreError::Replaced(path.clone()).into(),
+        Fault::Store(other) => Fault::stored(other.to_string()),
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sql(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
         }
     }
 }

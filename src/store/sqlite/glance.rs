@@ -6,12 +6,12 @@ use rusqlite::types::Null;
 use rusqlite::{Connection, Row, params};
 
 use super::fault::Fault;
-use super::rows::{self, LISTED, time};
+use super::rows::{self, LISTED};
 use crate::operation::{OperationId, State};
 use crate::store::{Glance, Glances, state_from};
 
 /// What [`glance_of`] reads.
-const GLANCE: &str = "id, owner, created, row, state, attempt";
+const GLANCE: &str = "id, owner, row, state, attempt";
 
 /// Of all that wait, so many that come next are looked at.
 const NEXT: u32 = 1000;
@@ -28,7 +28,7 @@ pub(super) fn glance(
     let transaction = connection.unchecked_transaction()?;
     let newest = format!(
         "SELECT {GLANCE} FROM liveops_operations WHERE owner = ?1 AND {LISTED}
-         ORDER BY created DESC, row DESC LIMIT ?3"
+         ORDER BY row DESC LIMIT ?3"
     );
     let mut glances = Glances::default();
     for owner in owners {
@@ -95,10 +95,9 @@ fn glance_of(row: &Row<'_>) -> Result<Glance, Fault> {
     Ok(Glance {
         id: rows::id(row.get_ref(0)?.as_str().map_err(Fault::stored)?)?,
         owner: row.get(1)?,
-        created: time(row.get(2)?)?,
-        row: row.get(3)?,
-        state: state_from(row.get_ref(4)?.as_str().map_err(Fault::stored)?)?,
-        attempt: row.get(5)?,
+        row: row.get(2)?,
+        state: state_from(row.get_ref(3)?.as_str().map_err(Fault::stored)?)?,
+        attempt: row.get(4)?,
         before: None,
     })
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::log::{self, Chunk};
+use super::queue;
 use super::rows::{micros, signed, to_json};
 use crate::operation::OperationId;
 use crate::projection::Line;
@@ -77,7 +78,7 @@ pub(super) fn repeat(
                SET state = 'waiting', attempt = attempt + 1, repeats = repeats + 1, worker = NULL,
                    queued = ?2, started = NULL
                WHERE id = ?1 AND state = 'running' AND repeatable AND repeats < ?3";
-    if connection.prepare_cached(sql)?.execute(params![id, micros(now), REPEATS])? == 0 {
+    if connection.prepare_cached(sql)?.execute(params![id, queue::end(connection, now)?, REPEATS])? == 0 {
         return Ok(false);
     }
     log::insert(connection, lease, chunks)?;

@@ -51,7 +51,7 @@ fn select(filter: &Filter) -> String {
     };
     format!(
         "SELECT {RECORD} FROM liveops_operations WHERE owner = ?1 AND {LISTED} AND {state} AND {kind}
-         ORDER BY created DESC, row DESC LIMIT ?5 OFFSET ?6"
+         ORDER BY row DESC LIMIT ?5 OFFSET ?6"
     )
 }
 

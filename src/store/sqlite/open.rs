@@ -12,6 +12,8 @@ use crate::store::{StoreError, StoreResult, migrations};
 
 /// How long another connection, the host's say, may hold the file before a write gives up.
 const BUSY: Duration = Duration::from_secs(5);
+/// The same at the end of a program.
+const LAST: Duration = Duration::from_secs(1);
 /// A larger file is checked without its logs and pages, so that it opens within a second.
 const CHECK_WHOLE: u64 = 64 * 1024 * 1024;
 /// The smallest page of a database. What is smaller is none, but SQLite would take it for an empty
@@ -45,7 +47,10 @@ pub(super) fn open(path: &Path, tables: Tables) -> StoreResult<(PathBuf, Connect
         return Err(failed(&"file is not a database"));
     }
     let connection = connect(&full, tables).map_err(|error| match error.of_write() {
-        StoreError::Unwritable(error) | StoreError::Failed(error) => failed(&error),
+        StoreError::Unwritable(error) => {
+            failed(&format_args!("{error}: this program has to be able to write the file and its folder"))
+        }
+        StoreError::Busy(error) | StoreError::Failed(error) => failed(&error),
         other => other,
     })?;
     Ok((full, connection))
@@ -68,6 +73,44 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
+/// A connection for a look at everything, which writes nothing. It may write all the same, so that what SQLite puts beside the
+/// file goes again: who only reads leaves that behind. Tables of a version before `oldest` are refused.
+pub(super) fn look(path: &Path, oldest: i64) -> Result<Connection, Fault> {
+    // Reading it ourselves is not an option, see `SMALLEST`.
+    if path.metadata().is_ok_and(|file| (1..SMALLEST).contains(&file.len())) {
+        return Err(Fault::stored("file is not a database"));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    leave_log(&connection, path)?;
+    match migrations::version(&connection)? {
+        0 => Err(StoreError::NoTables(path.display().to_string()).into()),
+        found if found > migrations::KNOWN => {
+            Err(StoreError::Newer { found, known: migrations::KNOWN }.into())
+        }
+        found if found < oldest => Err(StoreError::Older { found, known: migrations::KNOWN }.into()),
+        _ => Ok(connection),
+    }
+}
+
+/// Closing would move the write-ahead log of another program into a file that we only look at.
+fn leave_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    let log_left = wal_of(path).metadata().is_ok_and(|log| log.len() > 0);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left).map(drop)
+}
+
+/// Moves the write-ahead log's content into the file, by a connection of its own: the writer's is in a transaction when it is reached.
+pub(super) fn empty_log(path: &Path) -> Result<(), Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(LAST)?;
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))? {
+        false => Ok(()),
+        true => Err(Fault::stored("another program is reading or writing it")),
+    }
+}
+
 /// Makes an empty file where there is none: it will hold hashes of passwords, so it is its owner's
 /// only. SQLite gives the files beside it the same mode.
 fn create(path: &Path) -> std::io::Result<()> {
@@ -84,14 +127,16 @@ fn create(path: &Path) -> std::io::Result<()> {
 fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
+    // SQLite opens what it may not write all the same, and leaves files beside it.
+    if connection.is_readonly("main")? {
+        return Err(StoreError::Unwritable("the file is read-only".into()).into());
+    }
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Closing would move the write-ahead log of another program into a file that we only look at.
-    let log_left = wal_of(path).metadata().is_ok_and(|log| log.len() > 0);
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left)?;
+    leave_log(&connection, path)?;
     let found = migrations::version(&connection)?;
-    if found > migrations::KNOWN {
-        return Err(StoreError::Newer { found, known: migrations::KNOWN }.into());
+    if !(0..=migrations::KNOWN).contains(&found) {
+        return Err(unknown(found));
     }
     // Before anything is written: the file may be of another program.
     match (tables, found) {
@@ -111,9 +156,19 @@ fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
     let found = migrations::migrate(&mut connection)?;
     if found != migrations::KNOWN {
-        return Err(StoreError::Newer { found, known: migrations::KNOWN }.into());
+        return Err(unknown(found));
     }
     Ok(connection)
+}
+
+/// The tables are of a version that this program does not know.
+fn unknown(found: i64) -> Fault {
+    if found < 0 {
+        return Fault::stored(
+            "its schema version is none that this program ever wrote: restore it from a backup",
+        );
+    }
+    StoreError::Newer { found, known: migrations::KNOWN }.into()
 }
 
 /// Refuses a damaged file before anything is written to it.

@@ -1,6 +1,7 @@
 //! Operations and their queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -35,6 +36,15 @@ impl Store for Sqlite {
         let find = move |connection: &Connection| {
             let sql = format!("SELECT {RECORD} FROM liveops_operations WHERE id = ?1");
             one(connection, &sql, params![id.to_string()])
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
+        let owner = owner.to_owned();
+        let find = move |connection: &Connection| {
+            let sql = format!("SELECT {RECORD} FROM liveops_operations WHERE id = ?1 AND owner = ?2");
+            one(connection, &sql, params![id.to_string(), owner])
         };
         self.0.readers.read(find).await
     }
@@ -183,8 +193,9 @@ impl Store for Sqlite {
             let sql = "UPDATE liveops_operations
                        SET state = 'waiting', attempt = attempt + 1, repeats = 0, queued = ?2,
                            started = NULL, finished = NULL, ending = NULL, detail = NULL
-                       WHERE id = ?1 AND state NOT IN ('waiting', 'running', 'cancelling')";
-            if connection.prepare_cached(sql)?.execute(params![id, micros(now)])? == 0 {
+                       WHERE id = ?1 AND owner != '' AND state NOT IN ('waiting', 'running', 'cancelling')";
+            // One that is being removed is nobody's.
+            if connection.prepare_cached(sql)?.execute(params![id, queue::end(connection, now)?])? == 0 {
                 return Ok(false);
             }
             lease::forget_page(connection, &id)?;
@@ -199,6 +210,20 @@ impl Store for Sqlite {
 
     async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
         self.0.writer.write(move |connection: &Connection| removal::step(connection, before, limit)).await
+    }
+
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
+        let find = move |connection: &Connection| {
+            let sql = "SELECT name FROM liveops_uploads WHERE operation = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let names = statement.query_map([id.to_string()], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        };
+        self.0.readers.read(find).await
+    }
+
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
+        self.0.writer.write(move |connection: &Connection| removal::follow_clock(connection, now, step)).await
     }
 
     async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
@@ -291,7 +316,8 @@ fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Tim
     let sql = "INSERT INTO liveops_operations
                    (id, kind, owner, title, input, previous, submission, created, queued,
                     state, attempt, claim, worker, started)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, 1, ?10, ?11, ?12)";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?13, ?9, 1, ?10, ?11, ?12)";
+    let queued = queue::end(connection, now)?;
     connection.prepare_cached(sql)?.execute(params![
         new.id.to_string(),
         new.kind,
@@ -304,7 +330,8 @@ fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Tim
         state.as_str(),
         claim,
         worker,
-        started
+        started,
+        queued
     ])?;
     let sql = "INSERT INTO liveops_uploads (name, operation) VALUES (?1, ?2)";
     for name in &new.uploads {

@@ -1,8 +1,10 @@
 //! Which of those that wait is next.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
+use super::rows::micros;
 use crate::store::Wanted;
 
 /// What has a worker is what runs. Both limits are looked at once, not for each that waits. The plus keeps from the indexes
@@ -30,6 +32,13 @@ pub(super) fn next(connection: &Connection, wanted: &Wanted) -> Result<Option<i6
     let kinds = serde_json::Value::from(kinds).to_string();
     let mut statement = connection.prepare_cached(NEXT)?;
     Ok(statement.query_row(params![kinds, wanted.per_user], |row| row.get(0)).optional()?)
+}
+
+/// The time under which one comes into the queue: behind all that wait, also where the clock was put back meanwhile.
+pub(super) fn end(connection: &Connection, now: Timestamp) -> Result<i64, Fault> {
+    let sql = "SELECT max(queued) FROM liveops_operations WHERE state = 'waiting'";
+    let last: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(last.map_or(micros(now), |last| micros(now).max(last.saturating_add(1))))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::fault::Fault;
 use super::open::open_reader;
+use super::place::Place;
 use crate::store::{StoreError, StoreResult};
 
 /// Most queries that read at once.
@@ -22,6 +23,7 @@ pub(super) struct Readers {
 
 struct Pool {
     path: PathBuf,
+    place: Arc<Place>,
     /// Guards the connections that nobody uses.
     idle: Mutex<Vec<Connection>>,
     /// Guards the connection that tells whether something changed; the number is its own.
@@ -29,8 +31,8 @@ struct Pool {
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        let pool = Pool { path, idle: Mutex::default(), watching: Mutex::default() };
+    pub(super) fn new(path: PathBuf, place: Arc<Place>) -> Self {
+        let pool = Pool { path, place, idle: Mutex::default(), watching: Mutex::default() };
         Self { places: Arc::new(Semaphore::new(MOST)), pool: Arc::new(pool) }
     }
 
@@ -42,6 +44,7 @@ impl Readers {
     pub(super) async fn version(&self) -> StoreResult<i64> {
         let pool = Arc::clone(&self.pool);
         let reading = tokio::task::spawn_blocking(move || {
+            pool.place.check()?;
             let mut watching = pool.watching.lock();
             let connection = watching.take().map_or_else(|| open_reader(&pool.path), Ok)?;
             let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
@@ -66,6 +69,7 @@ impl Readers {
         let reading = tokio::task::spawn_blocking(move || {
             // The place goes with the query, which runs on when its caller has given up.
             let _place = place;
+            pool.place.check()?;
             let idle = pool.idle.lock().pop();
             let connection = idle.map_or_else(|| open_reader(&pool.path), Ok)?;
             let result = query(&connection);

@@ -1,14 +1,31 @@
 //! Removing what is old, so little at a time that other writers hardly wait.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
-use super::rows::micros;
+use super::rows::{micros, time};
 use crate::store::Removed;
 
 /// So many chunks of logs are removed in one step, some 64 KiB each.
 const CHUNKS: u32 = 128;
+
+/// The time by which what is old is removed: `now`, but no more than `step` after what it was before.
+pub(super) fn follow_clock(
+    connection: &Connection,
+    now: Timestamp,
+    step: Duration,
+) -> Result<Timestamp, Fault> {
+    let sql = "SELECT value FROM liveops_meta WHERE key = 'removing'";
+    let before: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+    let most = before.map(time).transpose()?.and_then(|before| before.checked_add(step).ok());
+    let at = most.map_or(now, |most| most.min(now));
+    let sql = "INSERT OR REPLACE INTO liveops_meta (key, value) VALUES ('removing', ?1)";
+    connection.prepare_cached(sql)?.execute([micros(at)])?;
+    Ok(at)
+}
 
 /// One step: up to `limit` operations that ended before `before`, or a part of one with a long log.
 pub(super) fn step(connection: &Connection, before: Timestamp, limit: u32) -> Result<Removed, Fault> {
@@ -38,7 +55,7 @@ fn remove_log(connection: &Connection, id: &str, most: u32) -> Result<u32, Fault
     Ok(u32::try_from(deleted).unwrap_or(most))
 }
 
-/// Makes an operation nobody's, so that nobody sees it with half a log, nor gets it for a form that is
+/// Makes an operation nobody's, so that nobody sees it with half a log, runs it again, or gets it for a form that is
 /// sent again.
 fn hide(connection: &Connection, id: &str) -> Result<(), Fault> {
     let sql = "UPDATE liveops_operations SET owner = '', submission = NULL WHERE id = ?1";

@@ -2,7 +2,7 @@
 //! commits once, and only then answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::fault::{Fault, again};
+use super::place::Place;
 use crate::store::{StoreError, StoreResult};
 
 /// Most jobs of one commit.
@@ -22,11 +23,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> StoreResult<Self> {
+    pub(super) fn start(connection: Connection, place: Arc<Place>) -> StoreResult<Self> {
         let (jobs, queue) = mpsc::channel();
         let thread = std::thread::Builder::new().name("liveops-store".to_owned());
         let thread = thread
-            .spawn(move || write(&connection, &queue))
+            .spawn(move || write(&connection, &place, &queue))
             .map_err(|error| StoreError::Failed(format!("no thread could be started: {error}").into()))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
@@ -62,7 +63,7 @@ trait Work: Send {
     fn run(&mut self, connection: &Connection) -> bool;
 
     /// Tells what came out, or that its commit failed.
-    fn answer(self: Box<Self>, failure: Option<&rusqlite::Error>);
+    fn answer(self: Box<Self>, failure: Option<&Fault>);
 }
 
 struct Job<T, F> {
@@ -83,10 +84,10 @@ where
         self.result.insert(result).is_ok()
     }
 
-    fn answer(self: Box<Self>, failure: Option<&rusqlite::Error>) {
+    fn answer(self: Box<Self>, failure: Option<&Fault>) {
         // Even an error of the job's own may come from what the others of its commit did.
         let result = match failure {
-            Some(error) => Err(Fault::Sql(again(error))),
+            Some(fault) => Err(again(fault)),
             None => self.result.unwrap_or_else(|| Err(Fault::stored("a write was not done"))),
         };
         // Whoever asked may have given up.
@@ -94,12 +95,12 @@ where
     }
 }
 
-fn write(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Work>>) {
+fn write(connection: &Connection, place: &Place, queue: &mpsc::Receiver<Box<dyn Work>>) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(TOGETHER - 1));
         let begin = Instant::now();
-        let failure = commit(connection, &mut batch).err();
+        let failure = commit(connection, place, &mut batch).err();
         metrics::histogram!("liveops_commit_seconds").record(begin.elapsed());
         metrics::counter!("liveops_commits_total").increment(1);
         metrics::counter!("liveops_writes_total").increment(batch.len() as u64);
@@ -116,8 +117,8 @@ fn write(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Work>>) {
 }
 
 /// Does the jobs in one transaction. On an error nothing of any of them stays.
-fn commit(connection: &Connection, batch: &mut [Box<dyn Work>]) -> rusqlite::Result<()> {
-    let execute = |sql| connection.prepare_cached(sql)?.execute([]);
+fn commit(connection: &Connection, place: &Place, batch: &mut [Box<dyn Work>]) -> Result<(), Fault> {
+    let execute = |sql| -> rusqlite::Result<usize> { connection.prepare_cached(sql)?.execute([]) };
     execute("BEGIN IMMEDIATE")?;
     for job in batch {
         execute("SAVEPOINT liveops_job")?;
@@ -129,6 +130,8 @@ fn commit(connection: &Connection, batch: &mut [Box<dyn Work>]) -> rusqlite::Res
         }
         execute("RELEASE liveops_job")?;
     }
+    // Only now: what is answered is to be found by the next process, under the file's name.
+    place.check()?;
     execute("COMMIT")?;
     Ok(())
 }
@@ -146,7 +149,7 @@ mod tests {
     fn writer() -> Writer {
         let connection = Connection::open_in_memory().expect("an in-memory database");
         connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)").expect("a table");
-        Writer::start(connection).expect("a thread")
+        Writer::start(connection, Arc::default()).expect("a thread")
     }
 
     async fn insert(writer: &Writer, n: i64) -> StoreResult<()> {

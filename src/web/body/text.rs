@@ -7,7 +7,7 @@ use crate::web::error::Refusal;
 const KEPT: usize = TEXT_LIMIT + 4;
 
 /// Text as it comes, of which only the beginning is kept where it is longer than a field may be.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct FieldText {
     bytes: Vec<u8>,
     is_cut: bool,

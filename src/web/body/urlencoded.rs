@@ -10,7 +10,7 @@ use crate::web::error::Refusal;
 const KEPT: usize = 3 * (TEXT_LIMIT + 4) + 1024;
 
 /// Cuts pieces of a body into its pairs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pairs {
     /// The pair that is not complete yet.
     raw: Vec<u8>,

@@ -180,6 +180,11 @@ impl Server {
         client
     }
 
+    /// The id of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A figure of the process's memory that the kernel keeps, such as `VmHWM`, in MiB.
     pub(crate) fn memory(&self, figure: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());

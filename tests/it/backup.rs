@@ -1,0 +1,223 @@
+//! `liveops backup`: whole, while servers run, and never over anything.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::harness::{Server, finish, liveops, signal, until};
+use crate::start::imports;
+
+fn empty() -> TempDir {
+    TempDir::with_prefix("liveops-test-").expect("a folder")
+}
+
+/// The command for the database in `folder`.
+fn back_up(folder: &Path, file: &Path) -> Command {
+    let mut command = liveops(folder);
+    command.arg("backup").arg(file);
+    command
+}
+
+fn text(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// The one line on stderr of a backup that came to nothing.
+fn refused(command: Command) -> String {
+    let output = finish(command, "");
+    let (stdout, stderr) = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{stdout}{stderr}");
+    assert!(stdout.is_empty() && stderr.starts_with("liveops: ") && stderr.lines().count() == 1, "{stderr}");
+    stderr
+}
+
+/// Every file below a folder with its bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let name = entry.file_name().display().to_string();
+        if entry.path().is_dir() {
+            let inside = files(&entry.path());
+            all.extend(inside.into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+            all.insert(name + "/", Vec::new());
+        } else {
+            all.insert(name, fs::read(entry.path()).expect("its bytes"));
+        }
+    }
+    all
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().expect("it is there").permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_server_starts_from_a_backup_that_was_made_while_another_one_wrote() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let imported = client.import("a.csv", b"a,b\n1,2\n").await;
+    client.finished(&imported).await;
+    let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "1"), ("message", "row")];
+    let running = client.simulate(&fields).await;
+    let mut events = client.follow(&running).await;
+    events.until(|event| event.html().contains("row #")).await;
+
+    let mut copy = Server::start().await;
+    copy.kill();
+    fs::remove_dir_all(copy.folder()).expect("it is there");
+    fs::create_dir(copy.folder()).expect("a folder");
+    let file = copy.folder().join("liveops.db");
+    let output = finish(back_up(server.folder(), &file), "");
+    let (stdout, stderr) = text(&output);
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(stderr, "");
+    for said in ["2 operations", "1 uploads", "liveops.db-secret"] {
+        assert!(stdout.contains(said), "{said} in {stdout}");
+    }
+    let names: Vec<_> = files(copy.folder()).into_keys().collect();
+    assert!(
+        matches!(&names[..], [file, folder, upload] if file == "liveops.db"
+            && folder == "liveops.db-uploads/" && upload.starts_with("liveops.db-uploads/")),
+        "{names:?}"
+    );
+    let uploads = copy.folder().join("liveops.db-uploads");
+    assert_eq!((mode(&file), mode(&uploads)), (0o600, 0o700));
+    assert_eq!(client.page(&running).await.state, "running", "whoever writes goes on");
+
+    let copy = copy.again().await;
+    let old_session = client.at(&copy);
+    assert_eq!(old_session.get("/operations").await.status, 303, "no session is restored");
+    let there = copy.demo_user().await;
+    assert_eq!(there.page(&running).await.state, "interrupted");
+    let log = there.get(&format!("/operations/{running}/log")).await.text();
+    assert!(!log.is_empty());
+    for (line, n) in log.lines().zip(1..) {
+        assert_eq!(line, format!("row #{n}"), "no hole, no half line");
+    }
+    // The original's uploads are not needed for it.
+    drop(server);
+    assert_eq!(there.command(&imported, "restart").await.status, 303);
+    let page = there.finished(&imported).await;
+    assert_eq!(page.state, "succeeded", "{}", page.text());
+    assert_eq!(imports(copy.folder()).len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_ever_overwritten() {
+    let mut server = Server::start().await;
+    let client = server.demo_user().await;
+    client.finished(&client.import("a.csv", b"a,b\n1,2\n").await).await;
+    server.kill();
+    for taken in ["copy.db", "copy.db-uploads"] {
+        let folder = empty();
+        fs::write(folder.path().join(taken), "precious").expect("it is written");
+        let line = refused(back_up(server.folder(), &folder.path().join("copy.db")));
+        assert!(line.contains(&format!("{taken} is there already")), "{line}");
+        assert_eq!(files(folder.path()), BTreeMap::from([(taken.to_owned(), b"precious".to_vec())]));
+    }
+    let folder = empty();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("copy.db")).expect("a link");
+    refused(back_up(server.folder(), &folder.path().join("copy.db")));
+    // Its own database is there too, also by another way.
+    let before = files(server.folder());
+    refused(back_up(server.folder(), &server.folder().join("liveops.db")));
+    refused(back_up(server.folder(), Path::new("liveops.db")));
+    assert!(files(server.folder()) == before, "its files changed");
+}
+
+/// Who only copies changes nothing, and leaves nothing where it came to nothing.
+#[test]
+fn what_is_no_database_of_ours_is_refused() {
+    let cases: [(&str, &dyn Fn(&Path)); 6] = [
+        ("there is no file", &|_| {}),
+        ("no tables of liveops", &|path| fs::write(path, "").expect("it is written")),
+        ("not a database", &|path| fs::write(path, "dear diary").expect("it is written")),
+        ("not a database", &|path| fs::write(path, [0xA5; 10_000]).expect("it is written")),
+        ("schema version 99", &|path| {
+            drop(liveops::store::Sqlite::open(path).expect("it opens"));
+            let database = Connection::open(path).expect("it opens");
+            database
+                .execute("UPDATE liveops_meta SET value = 99 WHERE key = 'version'", [])
+                .expect("another version");
+        }),
+        ("corrupt", &|path| {
+            drop(liveops::store::Sqlite::open(path).expect("it opens"));
+            let database = Connection::open(path).expect("it opens");
+            let sql = "INSERT INTO liveops_users VALUES (?1, ?1, hex(zeroblob(500)), 0, NULL, 0)";
+            for name in 0..300 {
+                database.execute(sql, [name]).expect("a row");
+            }
+            drop(database);
+            let mut bytes = fs::read(path).expect("its bytes");
+            let at = bytes.len() - 8192;
+            bytes[at..].fill(0x5A);
+            fs::write(path, bytes).expect("it is written");
+        }),
+    ];
+    for (expected, prepare) in cases {
+        let (from, to) = (empty(), empty());
+        prepare(&from.path().join("liveops.db"));
+        let before = files(from.path());
+        let line = refused(back_up(from.path(), &to.path().join("copy.db")));
+        assert!(line.contains(expected), "{expected} in {line}");
+        assert!(files(from.path()) == before, "{expected}: its files changed");
+        assert!(files(to.path()).is_empty(), "{expected}: {:?}", files(to.path()).keys());
+    }
+}
+
+/// The database of a folder, with so many MiB of a host's data that copying it takes a while.
+fn large(folder: &Path) {
+    let path = folder.join("liveops.db");
+    drop(liveops::store::Sqlite::open(&path).expect("it opens"));
+    let database = Connection::open(path).expect("it opens");
+    database.execute_batch("CREATE TABLE large (data)").expect("a table");
+    for _ in 0..300 {
+        database.execute("INSERT INTO large VALUES (zeroblob(1048576))", []).expect("a row");
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_is_stopped_leaves_nothing_under_its_name() {
+    let from = empty();
+    large(from.path());
+    for (name, code, left) in [("-INT", Some(130), 0), ("-TERM", Some(130), 0), ("-KILL", None, 1)] {
+        let to = empty();
+        let mut command = back_up(from.path(), &to.path().join("copy.db"));
+        let mut child = command.stdout(Stdio::null()).spawn().expect("it starts");
+        until("its beginning", async || (!files(to.path()).is_empty()).then_some(())).await;
+        signal(&child, name);
+        let status = until("its end", async || child.try_wait().expect("it is ours")).await;
+        assert_eq!(status.code(), code, "{name}");
+        let names: Vec<_> = files(to.path()).into_keys().collect();
+        let unfinished = names.iter().filter(|name| name.starts_with("copy.db-unfinished-"));
+        assert_eq!((names.len(), unfinished.count()), (left, left), "{name}: {names:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_missing_is_told_and_no_other_file_is_taken_for_one() {
+    let mut server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.import("a.csv", b"a,b\n1,2\n").await;
+    client.finished(&id).await;
+    server.kill();
+    let uploads = server.folder().join("liveops.db-uploads");
+    fs::remove_dir_all(&uploads).expect("it is there");
+    fs::create_dir(&uploads).expect("a folder");
+    fs::write(server.folder().join("other"), "secret").expect("it is written");
+    let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
+    let sql = "INSERT INTO liveops_uploads VALUES ('../other', ?1)";
+    database.execute(sql, [&id]).expect("a hostile name");
+    let to = empty();
+    let output = finish(back_up(server.folder(), &to.path().join("copy.db")), "");
+    let (_, stderr) = text(&output);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("uploads=2") && stderr.contains("cannot be run again"), "{stderr}");
+    assert_eq!(files(to.path()).into_keys().collect::<Vec<_>>(), ["copy.db"]);
+}

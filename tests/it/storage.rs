@@ -1,0 +1,399 @@
+//! What stores everything fails while the server runs, and what each request says then.
+
+mod refused;
+
+use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rusqlite::Connection;
+
+use crate::harness::{Answer, Ask, Client, Events, Server, until};
+use crate::start::csv;
+
+/// What happens to the storage, and how it is undone.
+struct Fault {
+    does: fn(&Server) -> Option<Connection>,
+    undone: fn(&Server, Option<Connection>),
+    /// Whether what is stored can still be read.
+    reading: bool,
+    /// What the run comes to.
+    run: &'static str,
+    /// What the log says of it.
+    logged: &'static str,
+}
+
+fn database(folder: &Path) -> PathBuf {
+    folder.join("liveops.db")
+}
+
+fn aside(folder: &Path) -> PathBuf {
+    folder.join("aside")
+}
+
+fn limit_files(server: &Server, bytes: &str) {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &server.pid().to_string(), &format!("--fsize={bytes}:")]);
+    assert!(command.status().expect("util-linux has prlimit").success());
+}
+
+/// To SQLite a file that may not grow is a full disk.
+const FULL: Fault = Fault {
+    does: |server| {
+        limit_files(server, "4096");
+        None
+    },
+    undone: |server, _| limit_files(server, "unlimited"),
+    reading: true,
+    run: "failed",
+    logged: "the database cannot be written now",
+};
+
+const HELD: Fault = Fault {
+    does: |server| {
+        let other = Connection::open(database(server.folder())).expect("the database");
+        other.busy_timeout(std::time::Duration::from_secs(10)).expect("a setting");
+        other.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
+        Some(other)
+    },
+    undone: |_, other| other.expect("it is held").execute_batch("ROLLBACK").expect("it is let go"),
+    reading: true,
+    run: "running",
+    logged: "the database is held by another program",
+};
+
+const MOVED: Fault = Fault {
+    does: |server| {
+        fs::rename(database(server.folder()), aside(server.folder())).expect("it is there");
+        None
+    },
+    undone: |server, _| fs::rename(aside(server.folder()), database(server.folder())).expect("ours"),
+    reading: false,
+    run: "failed",
+    logged: "was moved, removed or replaced",
+};
+
+/// As by somebody who restores a backup without stopping the server.
+const REPLACED: Fault = Fault {
+    does: |server| {
+        let (database, aside) = (database(server.folder()), aside(server.folder()));
+        let copy = server.folder().join("copy");
+        fs::copy(&database, &copy).expect("it is copied");
+        fs::rename(&database, aside).expect("it is there");
+        fs::rename(copy, &database).expect("ours");
+        None
+    },
+    undone: |server, _| fs::rename(aside(server.folder()), database(server.folder())).expect("ours"),
+    reading: false,
+    run: "failed",
+    logged: "was moved, removed or replaced",
+};
+
+const WITHOUT_LOG: Fault = Fault {
+    does: |server| {
+        let log = server.folder().join("liveops.db-wal");
+        fs::rename(log, aside(server.folder())).expect("it is there");
+        None
+    },
+    undone: |server, _| {
+        fs::rename(aside(server.folder()), server.folder().join("liveops.db-wal")).expect("ours");
+    },
+    reading: false,
+    run: "failed",
+    logged: "was moved, removed or replaced",
+};
+
+const WITHOUT_SHARED_MEMORY: Fault = Fault {
+    does: |server| {
+        let index = server.folder().join("liveops.db-shm");
+        fs::rename(index, aside(server.folder())).expect("it is there");
+        None
+    },
+    undone: |server, _| {
+        fs::rename(aside(server.folder()), server.folder().join("liveops.db-shm")).expect("ours");
+    },
+    reading: false,
+    run: "failed",
+    logged: "was moved, removed or replaced",
+};
+
+#[tokio::test]
+async fn a_full_disk() {
+    suffer(FULL).await;
+}
+
+#[tokio::test]
+async fn a_database_that_another_program_holds() {
+    suffer(HELD).await;
+}
+
+#[tokio::test]
+async fn a_database_that_was_moved_away() {
+    suffer(MOVED).await;
+}
+
+#[tokio::test]
+async fn a_database_that_was_replaced() {
+    suffer(REPLACED).await;
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_that_was_moved_away() {
+    suffer(WITHOUT_LOG).await;
+}
+
+#[tokio::test]
+async fn a_shared_memory_that_was_moved_away() {
+    suffer(WITHOUT_SHARED_MEMORY).await;
+}
+
+/// Somebody at work as it happens, and afterwards.
+struct Scene {
+    server: Server,
+    client: Client,
+    done: String,
+    running: String,
+    csrf: String,
+    visitor: Client,
+    visit: String,
+    stream: Events,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let server = Server::start().await;
+        let client = server.user("alice").await;
+        let done = client.simulate(&[("steps", "3"), ("log_every", "1"), ("message", "row")]).await;
+        assert_eq!(client.finished(&done).await.state, "succeeded");
+        let fields = [("steps", "100000"), ("delay_ms", "50"), ("log_every", "1"), ("message", "row")];
+        let running = client.simulate(&fields).await;
+        let mut stream = client.follow(&running).await;
+        stream.until(|event| event.html().contains("row #5<")).await;
+        let csrf = client.csrf().await;
+        let visitor = Client::new(server.address);
+        let visit = visitor.get("/login").await.csrf();
+        Self { server, client, done, running, csrf, visitor, visit, stream }
+    }
+
+    async fn start(&self) -> Answer {
+        let fields =
+            [("csrf_token", self.csrf.as_str()), ("steps", "1"), ("delay_ms", "0"), ("log_every", "0")];
+        let fields =
+            [&fields[..], &[("message", "m"), ("outcome", "ok"), ("stages", "0"), ("chain", "0")]].concat();
+        self.client.send(Ask::post("/operations/new/simulate").form(&fields)).await
+    }
+
+    async fn import(&self) -> Answer {
+        let ask = Ask::post("/operations/new/csv_import");
+        self.client.send(ask.multipart(&[("csrf_token", &self.csrf)], ("file", "a.csv", &csv(1000)))).await
+    }
+
+    async fn restart(&self) -> Answer {
+        let path = format!("/operations/{}/restart", self.done);
+        self.client.send(Ask::post(&path).form(&[("csrf_token", &self.csrf)])).await
+    }
+
+    async fn sign_in(&self) -> Answer {
+        let fields =
+            [("csrf_token", self.visit.as_str()), ("username", "alice"), ("password", "alice password")];
+        self.visitor.send(Ask::post("/login").form(&fields)).await
+    }
+
+    /// A refusal that says what to do next, and nothing of what is inside.
+    fn refused(&self, what: &str, answer: &Answer) {
+        let text = answer.text();
+        assert_eq!(answer.status, 503, "{what}: {text}");
+        assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{what}");
+        assert!(text.contains("Try again in a minute"), "{what}: {text}");
+        let folder = self.server.folder().display().to_string();
+        for inside in ["sqlite", "sql", "liveops.db", &folder, "disk", "panick"] {
+            assert!(!text.to_lowercase().contains(inside), "{what} says {inside}: {text}");
+        }
+    }
+}
+
+async fn suffer(fault: Fault) {
+    let mut scene = Scene::new().await;
+    let held = (fault.does)(&scene.server);
+    let ready = until("it to be not ready", async || {
+        let answer = scene.visitor.get("/readyz").await;
+        (answer.status == 503).then(|| answer.text())
+    });
+    let expected = if fault.reading { "cannot be written" } else { "does not answer" };
+    assert_eq!(ready.await, format!("the database {expected}\n"));
+    assert_eq!(scene.visitor.get("/healthz").await.status, 200);
+    assert_eq!(scene.visitor.get("/login").await.status, 200, "the form needs no database");
+
+    let (start, import, restart, sign_in) =
+        tokio::join!(scene.start(), scene.import(), scene.restart(), scene.sign_in());
+    for (what, answer) in [("start", start), ("import", import), ("restart", restart), ("sign-in", sign_in)] {
+        scene.refused(what, &answer);
+    }
+    let uploads = fs::read_dir(scene.server.folder().join("liveops.db-uploads"));
+    assert_eq!(uploads.map_or(0, Iterator::count), 0, "what was refused leaves no file");
+    let log = format!("/operations/{}/log", scene.done);
+    for path in ["/", "/operations", &format!("/operations/{}", scene.done), &log] {
+        let answer = scene.client.get(path).await;
+        match fault.reading {
+            true => assert_eq!(answer.status, 200, "{path}: {}", answer.text()),
+            false => scene.refused(path, &answer),
+        }
+    }
+    if fault.run == "failed" {
+        let rest = scene.stream.rest().await;
+        let shown: String = rest.iter().map(|event| event.html().to_owned()).collect();
+        assert!(shown.contains("The server could not save what this did"), "{shown}");
+        assert_eq!(rest.last().expect("an end").data["state"], "failed");
+    }
+    (fault.undone)(&scene.server, held);
+    until("it to be ready again", async || (scene.visitor.get("/readyz").await.status == 200).then_some(()))
+        .await;
+    if fault.run == "running" {
+        scene.stream.until(|event| event.html().contains("row #")).await;
+        assert_eq!(scene.client.command(&scene.running, "cancel").await.status, 303);
+        assert_eq!(scene.stream.rest().await.last().expect("an end").data["state"], "cancelled");
+    } else {
+        until("its stored end", async || {
+            (scene.client.page(&scene.running).await.state == fault.run).then_some(())
+        })
+        .await;
+    }
+    // What was refused is not there, and the same is taken now.
+    let list = scene.client.get("/operations").await.text();
+    assert_eq!(list.matches("<tr id=\"op-").count(), 2, "{list}");
+    let started = scene.start().await.started();
+    assert_eq!(scene.client.finished(&started).await.state, "succeeded");
+    let imported = scene.import().await.started();
+    assert_eq!(scene.client.finished(&imported).await.state, "succeeded");
+    assert_eq!(scene.sign_in().await.status, 303);
+    // No line is there twice or missing.
+    let log = scene.client.get(&format!("/operations/{}/log", scene.running)).await.text();
+    for (line, n) in log.lines().zip(1..) {
+        assert_eq!(line, format!("row #{n}"));
+    }
+    let said = scene.server.said();
+    assert!(said.contains(fault.logged) && !said.contains("panicked"), "{said}");
+    // And all of it is in the file.
+    let server = scene.server.kill_and_restart().await;
+    let client = scene.client.at(&server);
+    for id in [&scene.done, &started, &imported] {
+        assert_eq!(client.page(id).await.state, "succeeded");
+    }
+}
+
+/// The commit of the ending waits for whoever holds the database, and is what the run came to.
+#[tokio::test]
+async fn an_ending_waits_for_a_database_that_is_held() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "40"), ("delay_ms", "50"), ("log_every", "1")]).await;
+    client.reaches(&id, "running").await;
+    let other = (HELD.does)(&server);
+    until("a commit that gave up", async || {
+        server.said().contains("the ending could not be stored yet").then_some(())
+    })
+    .await;
+    assert_eq!(client.page(&id).await.state, "running", "nothing is shown before it is committed");
+    (HELD.undone)(&server, other);
+    assert_eq!(client.finished(&id).await.state, "succeeded");
+}
+
+/// Damage is found when it is read, and no file can be trusted from then on: nothing is shown that is not there, and the
+/// next start says what to do.
+#[tokio::test]
+async fn a_file_that_is_damaged_while_the_server_runs() {
+    let scene = Scene::new().await;
+    let database = database(scene.server.folder());
+    // What was committed so far is to be in the file, and not in the log beside it.
+    let other = Connection::open(&database).expect("the database");
+    other.busy_timeout(std::time::Duration::from_secs(10)).expect("a setting");
+    let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+    other.query_row(sql, [], |_| Ok(())).expect("it is moved");
+    let whole = fs::metadata(&database).expect("a file").len();
+    let mut file = fs::OpenOptions::new().write(true).open(&database).expect("ours");
+    file.seek(SeekFrom::Start(4096)).expect("a place");
+    file.write_all(&vec![0x5A; usize::try_from(whole - 4096).expect("small")]).expect("ours");
+    drop(file);
+    until("the log to say so", async || {
+        scene.start().await;
+        scene.client.get("/operations").await;
+        let said = scene.server.said();
+        ["malformed", "corrupt"].iter().any(|word| said.contains(word)).then_some(())
+    })
+    .await;
+    let log = format!("/operations/{}/log", scene.done);
+    for (what, answer) in [
+        ("start", scene.start().await),
+        ("import", scene.import().await),
+        ("restart", scene.restart().await),
+        ("sign-in", scene.sign_in().await),
+        ("list", scene.client.get("/operations").await),
+        ("log", scene.client.get(&log).await),
+    ] {
+        if ![200, 303].contains(&answer.status) {
+            scene.refused(what, &answer);
+        }
+    }
+    assert_eq!(scene.visitor.get("/healthz").await.status, 200);
+    assert!(!scene.server.said().contains("panicked"), "{}", scene.server.said());
+}
+
+/// Who stops the server and copies the database has all of it, also without what stands beside.
+#[tokio::test]
+async fn after_an_orderly_end_the_file_alone_is_the_database() {
+    let mut server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "3"), ("log_every", "1")]).await;
+    client.finished(&id).await;
+    assert!(server.terminate().await.0.success());
+    let log = server.folder().join("liveops.db-wal");
+    assert!(fs::metadata(&log).map_or(0, |log| log.len()) == 0, "the log is still needed");
+    let other = tempfile::tempdir().expect("a folder");
+    fs::copy(database(server.folder()), database(other.path())).expect("it is copied");
+    let copy = Connection::open(database(other.path())).expect("a database");
+    let sql = "SELECT state FROM liveops_operations WHERE id = ?1";
+    assert_eq!(copy.query_row(sql, [&id], |row| row.get::<_, String>(0)), Ok("succeeded".to_owned()));
+}
+
+/// Where uploads cannot be stored, all else goes on.
+#[tokio::test]
+async fn a_folder_of_uploads_that_is_gone_or_is_none() {
+    let scene = Scene::new().await;
+    let folder = scene.server.folder().join("liveops.db-uploads");
+    assert_eq!(scene.client.finished(&scene.import().await.started()).await.state, "succeeded");
+    fs::remove_dir_all(&folder).expect("it was made");
+    assert_eq!(scene.client.finished(&scene.import().await.started()).await.state, "succeeded");
+    fs::rename(&folder, aside(scene.server.folder())).expect("it was made");
+    fs::write(&folder, "no folder").expect("ours");
+    scene.refused("import", &scene.import().await);
+    let id = scene.start().await.started();
+    assert_eq!(scene.client.finished(&id).await.state, "succeeded");
+    // Also when it starts like that.
+    let server = scene.server.kill_and_restart().await;
+    let client = scene.client.at(&server);
+    let answer = client.submit("csv_import", &[], Some(("a.csv", b"a,b\n1,2\n"))).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(fs::read(&folder).expect("a file"), b"no folder");
+    fs::remove_file(&folder).expect("ours");
+    assert_eq!(client.finished(&client.import("a.csv", b"a,b\n1,2\n").await).await.state, "succeeded");
+}
+
+/// Somebody who downloads a log and stops in the middle holds no moment of the database.
+#[tokio::test]
+async fn the_log_beside_the_database_stays_small_while_somebody_reads() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let message = "x".repeat(60_000);
+    let fields = [("steps", "300"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
+    let first = client.simulate(&fields).await;
+    client.finished(&first).await;
+    let mut download = client.open(Ask::get(&format!("/operations/{first}/log"))).await;
+    assert!(download.chunk().await.expect("a beginning").is_some());
+    let second = client.simulate(&fields).await;
+    client.finished(&second).await;
+    let file = |name: &str| fs::metadata(server.folder().join(name)).expect("a file").len();
+    let (whole, log) = (file("liveops.db"), file("liveops.db-wal"));
+    assert!(whole > 2 * 300 * 60_000 && log < 16 * 1024 * 1024, "{log} beside {whole}");
+    drop(download);
+}
