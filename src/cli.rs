@@ -1,6 +1,7 @@
 //! The commands.
 
 mod backup;
+mod check;
 mod demo;
 mod follow;
 mod log;
@@ -102,6 +103,11 @@ enum Command {
         /// The copy, which must not be there yet; uploads go into the folder FILE-uploads
         file: PathBuf,
     },
+    /// Look at the settings, the database and the files beside it, and say what is wrong; changes nothing
+    Check {
+        #[command(flatten)]
+        settings: SettingFlags,
+    },
     /// Add, list, change and remove users
     User {
         #[command(subcommand)]
@@ -123,7 +129,8 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
         | Command::Serve { settings }
         | Command::Run { settings, .. }
         | Command::Watch { settings, .. }
-        | Command::Token { settings, .. } => settings.clone(),
+        | Command::Token { settings, .. }
+        | Command::Check { settings } => settings.clone(),
         Command::Backup { .. } | Command::User { .. } => SettingFlags::default(),
     };
     let settings = Settings::read(flags.and(cli.database.0), cli.config.as_deref())?;
@@ -139,6 +146,9 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
     if let Some(file) = settings.exposed.as_ref().filter(|_| is_server) {
         tracing::warn!(file = %file.display(), "other users can read the secret in the settings file: run chmod 600 on it");
     }
+    if is_server {
+        server::raise_file_limit();
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(async {
         // Heard, it no longer kills: a file that may not grow (RLIMIT_FSIZE) is a full disk like any other.
@@ -151,6 +161,7 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
             }
             Command::Watch { id, .. } => return watch::watch(&id, &settings, &terminal).await,
             Command::Backup { file } => return backup::backup(&file, &settings).await,
+            Command::Check { .. } => return Ok(check::check(&settings)),
             Command::User { command } => user::run(&settings.database, command).await?,
             Command::Token { id, user, .. } => token::token(&id, &user, &settings).await?,
         }

@@ -48,6 +48,7 @@ pub mod runner;
 pub mod store;
 pub mod stream;
 pub mod testing;
+mod upkeep;
 pub mod web;
 
 pub use access::{Channel, Grant, SecretKey, Token, Viewer};

@@ -19,8 +19,8 @@ pub use start::NotStarted;
 pub(crate) use start::Sent;
 pub use streams::StreamPlace;
 pub use subscribe::{OpenError, Opened, Reader};
-pub use upload::Receiving;
 pub(crate) use upload::Uploads;
+pub use upload::{Receiving, uploads_in};
 
 use std::sync::Arc;
 use std::time::Duration;

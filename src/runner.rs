@@ -24,6 +24,7 @@ use crate::progress::{Progress, Text};
 use crate::projection::Projection;
 use crate::store::{Lease, Store, StoreResult, Wanted, WantedKind};
 use crate::stream::{Hub, Subject};
+use crate::upkeep::keep_up;
 pub(crate) use conclude::{Conclusion, Task, drive, panic_text};
 use run::Run;
 
@@ -129,10 +130,11 @@ impl Runner {
         inner.runtime.spawn(async move {
             let _last = claiming.claimed.clone().drop_guard();
             if !claiming.foreground {
-                claiming.claim_loop().await;
+                keep_up("claiming", || claiming.claim_loop()).await;
             }
         });
-        inner.runtime.spawn(Arc::clone(inner).sweep_loop());
+        let sweeping = Arc::clone(inner);
+        inner.runtime.spawn(keep_up("sweeping", move || Arc::clone(&sweeping).sweep_loop()));
     }
 
     /// Runs what was created for this process, as soon as there is a place; returns once it has begun.

@@ -3,7 +3,7 @@
 mod migrations;
 mod sqlite;
 
-pub use sqlite::{Copied, Sqlite};
+pub use sqlite::{Checked, Copied, Sqlite, Uploaded};
 
 use std::time::Duration;
 

@@ -44,6 +44,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::live::LiveOps;
 use crate::store::Accounts;
+use crate::upkeep::keep_up;
 use csrf::Csrf;
 
 /// What the handlers share.
@@ -105,7 +106,9 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .by(Arc::clone(live.clock()));
     let app = App { is_site: true, ..App::new(live, Box::new(sessions.clone()), options) };
     let app = Arc::new(app);
-    tokio::spawn(standing::watch(Arc::downgrade(&app), sessions.clone()));
+    let standing = (Arc::downgrade(&app), sessions.clone());
+    let watch = move || standing::watch(standing.0.clone(), standing.1.clone());
+    tokio::spawn(keep_up("ending streams", watch));
     let login = login::Login {
         app: Arc::clone(&app),
         sessions: sessions.clone(),

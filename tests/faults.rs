@@ -39,6 +39,8 @@ struct Faulty {
     handed_over: AtomicBool,
     /// How many operations each step of the removal took.
     removed: Arc<Mutex<Vec<u32>>>,
+    /// Whether it takes no run back into the queue.
+    unrepeatable: bool,
 }
 
 impl Faulty {
@@ -51,6 +53,7 @@ impl Faulty {
             unread: AtomicUsize::new(0),
             handed_over: AtomicBool::new(false),
             removed: Arc::default(),
+            unrepeatable: false,
         }
     }
 }
@@ -152,7 +155,13 @@ impl Store for Faulty {
         self.store.restart(id, now).await
     }
     async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
+        if self.unrepeatable {
+            return Err((self.fault)());
+        }
         self.store.repeat(lease, lines, now).await
+    }
+    fn leave(&self) {
+        self.store.leave();
     }
     async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
         self.store.cancel_requests().await
@@ -178,6 +187,27 @@ impl Operation for Short {
     }
 }
 
+/// Its first attempt lasts until it is told to stop.
+#[derive(Serialize, Deserialize)]
+struct Again(bool);
+
+impl Operation for Again {
+    const KIND: &'static str = "again";
+    const REPEATABLE: bool = true;
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        if self.0 {
+            return Err(p.cancelled().await.into());
+        }
+        p.result("done")
+    }
+
+    async fn on_restart(&mut self, _: u32) -> liveops::Result<()> {
+        self.0 = false;
+        Ok(())
+    }
+}
+
 /// Hands over to [`Short`].
 #[derive(Serialize, Deserialize)]
 struct First;
@@ -192,7 +222,12 @@ impl Operation for First {
 
 fn builder(store: Faulty) -> LiveOpsBuilder {
     let key = SecretKey::new(&[7; 32]).expect("32 bytes");
-    LiveOps::builder().store(store).secret_key(key).operation::<Short>().operation::<First>()
+    LiveOps::builder()
+        .store(store)
+        .secret_key(key)
+        .operation::<Short>()
+        .operation::<First>()
+        .operation::<Again>()
 }
 
 async fn start(store: Faulty) -> LiveOps {
@@ -323,4 +358,24 @@ async fn what_is_old_is_removed_in_small_steps_with_its_files() {
     let removed = removed.lock().expect("no panic");
     assert_eq!(removed.iter().sum::<u32>(), 80);
     assert!(removed.iter().all(|step| *step <= 20), "{removed:?}");
+}
+
+/// Its process is as good as dead, so the next one does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_put_back_at_a_shutdown_is_put_back_by_the_next_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let live = start(Faulty { unrepeatable: true, ..Faulty::new(&folder) }).await;
+    let id = live.start(&viewer(), Again(true)).await.expect("started");
+    let view = async |live: &LiveOps| {
+        live.view(&viewer(), id).await.expect("the store works").expect("it is there").record
+    };
+    while view(&live).await.state == State::Waiting {
+        tokio::time::sleep(POLL).await;
+    }
+    live.shutdown(Duration::ZERO).await;
+    let left = view(&live).await;
+    assert_eq!((left.state, left.attempt), (State::Running, 1), "it has no ending");
+    let next = start(Faulty::new(&folder)).await;
+    let ended = until_over(&next, id).await.record;
+    assert_eq!((ended.state, ended.attempt), (State::Succeeded, 2));
 }

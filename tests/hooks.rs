@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use liveops::access::Viewer;
 use liveops::operation::{Ending, NewOperation, State};
-use liveops::store::{Filter, Sqlite, Store as _};
+use liveops::store::{Filter, Sqlite, Store as _, Wanted, WantedKind};
 use liveops::{LiveOps, Operation, OperationId, Outcome, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +140,22 @@ async fn open(folder: &tempfile::TempDir) -> LiveOps {
     builder.start().await.expect("it starts")
 }
 
+/// An operation of that kind, whose run would stay.
+fn new<O: Operation>(folder: &tempfile::TempDir) -> NewOperation {
+    let told = Told { folder: folder.path().to_owned(), act: "stay".to_owned() };
+    NewOperation {
+        id: OperationId::new(),
+        kind: O::KIND.to_owned(),
+        owner: viewer().id,
+        title: "Told".to_owned(),
+        input: serde_json::to_value(&told).expect("JSON"),
+        previous: None,
+        submission: None,
+        uploads: Vec::new(),
+        claimed: false,
+    }
+}
+
 fn viewer() -> Viewer {
     Viewer { id: "u".into(), name: "u".into(), groups: Vec::new(), superuser: false, session: "s".into() }
 }
@@ -210,18 +226,7 @@ async fn what_goes_wrong_in_it_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ending_that_its_process_did_not_live_to_see_is_told_too() {
     let folder = tempfile::tempdir().expect("a folder");
-    let told = Told { folder: folder.path().to_owned(), act: "stay".to_owned() };
-    let new = NewOperation {
-        id: OperationId::new(),
-        kind: Told::KIND.to_owned(),
-        owner: viewer().id,
-        title: "Told".to_owned(),
-        input: serde_json::to_value(&told).expect("JSON"),
-        previous: None,
-        submission: None,
-        uploads: Vec::new(),
-        claimed: true,
-    };
+    let new = NewOperation { claimed: true, ..new::<Told>(&folder) };
     let id = new.id;
     // What another process would have; that it is dropped is the death of that one.
     let theirs = Sqlite::open(folder.path().join("db")).expect("a database");
@@ -265,6 +270,24 @@ async fn an_attempt_that_was_asked_to_stop_is_not_repeated() {
     home.live.shutdown(Duration::ZERO).await;
     assert_eq!(home.state(id).await, State::Interrupted);
     assert_eq!(home.notes().await, ["run", "interrupted 1"]);
+}
+
+/// It has not ended either.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_whose_process_died_is_repeated_and_told_of_that_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let new = new::<Repeated>(&folder);
+    let id = new.id;
+    let theirs = Sqlite::open(folder.path().join("db")).expect("a database");
+    theirs.create(new, Timestamp::now()).await.expect("it waits");
+    let kind = WantedKind { name: Repeated::KIND.to_owned(), at_once: None, repeatable: true };
+    let wanted = Wanted { kinds: vec![kind], per_user: None };
+    theirs.claim(&wanted, Timestamp::now()).await.expect("the queue").expect("it runs there");
+    let home = Home { live: open(&folder).await, folder };
+    assert_eq!(home.state(id).await, State::Running, "it lives");
+    drop(theirs);
+    home.until(id, State::Succeeded).await;
+    assert_eq!(home.notes().await, ["again 2", "run", "succeeded 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 #[path = "store/accounts.rs"]
 mod accounts;
+#[path = "store/backup.rs"]
+mod backup;
 #[path = "store/file.rs"]
 mod file;
 #[path = "store/list.rs"]

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{Request, StatusCode, header};
 use jiff::Timestamp;
 use liveops::live::NotStarted;
-use liveops::operation::{OperationId, State};
+use liveops::operation::{Field, OperationId, State};
 use liveops::store::{Accounts, Digest, Filter, Sqlite, User};
 use liveops::web::{self, Identify, IdentifyError, WebOptions};
 use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
@@ -44,6 +44,30 @@ impl Operation for Closed {
     }
 }
 
+/// For a group of its own; its label panics for one of its inputs.
+#[derive(Serialize, Deserialize)]
+struct Unlabelled {
+    name: String,
+}
+
+impl Operation for Unlabelled {
+    const KIND: &'static str = "unlabelled";
+    const GROUP: Option<&'static str> = Some("unlabelled");
+
+    fn fields() -> Vec<Field> {
+        vec![Field::text("name", "Name")]
+    }
+
+    fn label(&self) -> String {
+        assert!(self.name != "bad", "a detail that is nobody’s business");
+        self.name.clone()
+    }
+
+    async fn run(self, _: Progress) -> liveops::Result {
+        Ok(Outcome::default())
+    }
+}
+
 struct Home {
     live: LiveOps,
     accounts: Arc<Sqlite>,
@@ -60,6 +84,7 @@ impl Home {
             .operation::<Open>()
             .operation::<Closed>()
             .operation::<Coded>()
+            .operation::<Unlabelled>()
             .start()
             .await
             .expect("it starts");
@@ -213,6 +238,23 @@ async fn a_panic_is_answered_and_the_next_request_too() {
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(page.contains("Something went wrong") && !page.contains("business"), "{page}");
     assert_eq!(ask(&router, "ada", "GET", "/operations", "").await.0, StatusCode::OK);
+}
+
+/// In the binary, with a reference that the log has too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_answered_with_a_reference() {
+    let home = Home::new().await;
+    home.user("ada", &["unlabelled"], false).await;
+    let site = web::site(home.live.clone(), home.accounts.clone(), &WebOptions::default());
+    let (_, page) = ask(&site, "ada", "GET", "/operations", "").await;
+    let form = format!("csrf_token={}&name=bad", csrf(&page));
+    let (status, answer) = ask(&site, "ada", "POST", "/operations/new/unlabelled", &form).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    let reference = answer.split_once("reference <code>").and_then(|(_, rest)| rest.split_once('<'));
+    assert_eq!(reference.map(|(reference, _)| reference.len()), Some(36), "{answer}");
+    assert!(!answer.contains("business") && !answer.contains("label("), "{answer}");
+    let (status, list) = ask(&site, "ada", "GET", "/operations", "").await;
+    assert!(status == StatusCode::OK && !list.contains("<tr id=\"op-"), "nothing was started: {list}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

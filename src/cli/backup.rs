@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::HumanBytes;
-use liveops::store::{Copied, Sqlite, Store as _};
+use liveops::store::{Copied, Sqlite};
 use tempfile::{Builder, TempDir};
 
 use super::server::Signals;
@@ -39,7 +39,7 @@ pub(super) async fn backup(file: &Path, settings: &Settings) -> Result<ExitCode,
     if secret.exists() {
         say(&format!("not copied: the key in {}; keep it in another place", secret.display()));
     }
-    warn_of(&written.missing, &settings.database).await?;
+    warn_of(&written.missing, &settings.database);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -149,21 +149,20 @@ fn copy_uploads(
 }
 
 /// Says which uploads were not there, but for those that were removed with their operations meanwhile.
-async fn warn_of(missing: &[String], database: &Path) -> Result<(), Failure> {
+fn warn_of(missing: &[String], database: &Path) {
     if missing.is_empty() {
-        return Ok(());
+        return;
     }
-    let needed = match Sqlite::open_existing(database) {
-        Ok(store) => store.uploads_needed(missing.to_vec()).await?,
+    let needed = match Sqlite::uploaded(database) {
+        Ok(uploaded) => uploaded.needed.iter().filter(|name| missing.contains(name)).count(),
         // Of an older version; nothing removes its uploads then.
-        Err(_) => missing.to_vec(),
+        Err(_) => missing.len(),
     };
-    if !needed.is_empty() {
+    if needed > 0 {
         tracing::warn!(
-            uploads = needed.len(),
+            uploads = needed,
             folder = %beside(database, "-uploads").display(),
             "operations need uploads that are not there, so that they cannot be run again"
         );
     }
-    Ok(())
 }

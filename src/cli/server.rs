@@ -28,13 +28,15 @@ use dressed::Dressed;
 
 /// Two signals within this are one.
 const MOMENT: Duration = Duration::from_millis(300);
-/// A larger head of a request is refused; it is held before anybody knows who sends it.
-const LARGEST_HEAD: usize = 64 * 1024;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
+/// So much of an answer is held for a client that does not take it, and a request's head may be so long.
+const BUFFER: usize = 64 * 1024;
 /// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
 #[cfg(target_os = "linux")]
 const UNREAD: Duration = Duration::from_secs(120);
+/// When a connection could not be accepted, the next is tried so much later.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How long answers that are under way may take when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -43,6 +45,20 @@ pub(super) async fn bind(listen: &str) -> Result<TcpListener, Failure> {
         format!("listen: {listen} cannot be used: {error}; choose another one with --listen, port 0 for any")
             .into()
     })
+}
+
+/// Lets this process have as many connections as it is allowed to: the soft limit is low for the sake of programs that use select(2),
+/// and many streams are what a server is for.
+pub(super) fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files could not be raised: there are fewer streams then");
+    }
 }
 
 /// The signals that stop a server. Listened to before anybody is told that it is there.
@@ -128,17 +144,23 @@ pub(super) async fn serve(
 async fn accept(listener: &TcpListener, site: &Router, connections: &GracefulShutdown) {
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD).writev(false);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false).max_buf_size(BUFFER);
+    let mut accepts = true;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, say: connections that end will free some.
-                tracing::error!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                // Out of file descriptors, say: connections that end will free some. Told once, however often it is tried.
+                if std::mem::take(&mut accepts) {
+                    tracing::error!(%error, "connections cannot be accepted: those that are open go on");
+                }
+                tokio::time::sleep(AGAIN).await;
                 continue;
             }
         };
+        if !std::mem::replace(&mut accepts, true) {
+            tracing::info!("connections are accepted again");
+        }
         let _ = stream.set_nodelay(true);
         // The kernel's work: a timer in each connection would cost memory for each stream.
         #[cfg(target_os = "linux")]

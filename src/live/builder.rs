@@ -16,6 +16,7 @@ use crate::render::{Addresses, Reading, Renderer, TemplateError};
 use crate::runner::{Runner, Work, epoch};
 use crate::store::{Store, StoreError};
 use crate::stream::Hub;
+use crate::upkeep::keep_up;
 
 /// Builds a [`LiveOps`].
 #[derive(Default)]
@@ -286,14 +287,23 @@ impl LiveOpsBuilder {
             self.streams_per_address.unwrap_or_else(|| streams_per_user.saturating_mul(10));
         let lists = Arc::new(Lists::new(Arc::new(renderer.clone())));
         let live = LiveOps(Arc::new_cyclic(|inner| Inner {
-            follower: tokio::spawn(follow::follow(inner.clone(), Arc::clone(&changed), Arc::clone(&lists)))
-                .abort_handle(),
-            list_keeper: tokio::spawn(keep(inner.clone(), Arc::clone(&lists))).abort_handle(),
+            follower: {
+                let (inner, changed, lists) = (inner.clone(), Arc::clone(&changed), Arc::clone(&lists));
+                let follow = move || follow::follow(inner.clone(), Arc::clone(&changed), Arc::clone(&lists));
+                tokio::spawn(keep_up("following", follow)).abort_handle()
+            },
+            list_keeper: {
+                let (inner, lists) = (inner.clone(), Arc::clone(&lists));
+                tokio::spawn(keep_up("lists", move || keep(inner.clone(), Arc::clone(&lists)))).abort_handle()
+            },
             lists,
             clock,
             // A command in a terminal need not know for how long the server keeps things.
-            housekeeper: (!self.foreground)
-                .then(|| tokio::spawn(housekeeping::keep_house(inner.clone())).abort_handle()),
+            housekeeper: (!self.foreground).then(|| {
+                let inner = inner.clone();
+                let keep_house = move || housekeeping::keep_house(inner.clone());
+                tokio::spawn(keep_up("housekeeping", keep_house)).abort_handle()
+            }),
             retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,

@@ -90,6 +90,33 @@ impl Uploads {
     }
 }
 
+/// The uploads of the store of that identity that lie in a folder, with their sizes, but for those that are being received; none
+/// where there is no folder.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn uploads_in(folder: &Path, identity: u64) -> std::io::Result<Vec<(String, u64)>> {
+    let uploads = Uploads::new(folder.to_owned(), identity);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let Some(name) = entry.file_name().into_string().ok().filter(|name| uploads.may_be_ours(name)) else {
+            continue;
+        };
+        // Whoever receives it holds its lock alone.
+        let is_received = std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock_shared().is_err());
+        if let (false, Ok(file)) = (is_received, entry.metadata()) {
+            all.push((name, file.len()));
+        }
+    }
+    Ok(all)
+}
+
 fn is_random(text: &str) -> bool {
     text.len() == RANDOM && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }

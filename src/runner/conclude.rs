@@ -44,10 +44,17 @@ pub(crate) struct Task<'a> {
 /// Runs an operation on the present thread, whatever happens in it.
 pub(crate) fn drive(task: Task<'_>, progress: Progress, cancel: &Cancel, runtime: &Handle) -> Conclusion {
     let Task { kind, id, owner, input, attempt } = task;
-    let run = AssertUnwindSafe(|| runtime.block_on(kind.run(input, attempt, progress)));
-    match catch_unwind(run) {
-        Ok(result) => conclude(result, cancel, id, owner),
-        Err(panic) => Conclusion::failed(format!("panicked: {}", panic_text(&*panic))),
+    // What it returned is the operation's own code as well: an error may panic as it is told or dropped.
+    let run = || conclude(runtime.block_on(kind.run(input, attempt, progress)), cancel, id, owner);
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(conclusion) => conclusion,
+        Err(panic) => {
+            let conclusion = Conclusion::failed(format!("panicked: {}", panic_text(&*panic)));
+            // And so may what it panicked with.
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+            dropped.unwrap_or_else(std::mem::forget);
+            conclusion
+        }
     }
 }
 

@@ -55,7 +55,9 @@ impl Inner {
             if let Some((next, place)) = next.filter(|next| next.claimed).zip(place) {
                 self.begin_claimed(next.id, place).await;
             }
-            metrics::counter!("liveops_operations_ended_total", "state" => state.as_str()).increment(1);
+            if let Some(state) = state {
+                metrics::counter!("liveops_operations_ended_total", "state" => state.as_str()).increment(1);
+            }
         }
         metrics::gauge!("liveops_runs").decrement(1);
         self.hub.release(run.live());
@@ -70,14 +72,15 @@ impl Inner {
         self.changed.notify_one();
     }
 
-    /// Stores an ending and shows it. The state that was shown, and what it hands over to.
+    /// Stores an ending and shows it. The state that it ended in, where this run had a say in it, and what it hands
+    /// over to.
     async fn commit(
         self: &Arc<Self>,
         run: &Arc<Run>,
         conclusion: Conclusion,
         lines: &[Line],
         at: Timestamp,
-    ) -> (State, Option<NewOperation>) {
+    ) -> (Option<State>, Option<NewOperation>) {
         let Conclusion { mut ending, detail, mut next } = conclusion;
         let id = run.lease().operation;
         let (mut tries, begin) = (0, Instant::now());
@@ -102,7 +105,7 @@ impl Inner {
                     if let Ok(Some(projection)) = self.store.projection(id).await {
                         run.live().show(projection);
                     }
-                    break;
+                    return (None, None);
                 }
                 // It will be let go, so that the ending stays what it is.
                 Err(error @ StoreError::Busy(_)) if tries == 0 && begin.elapsed() < patience(&error) => {
@@ -126,7 +129,7 @@ impl Inner {
                 }
             }
         }
-        (ending.state, next)
+        (Some(ending.state), next)
     }
 
     /// Puts what is interrupted here back into the queue; false when it is to end. Where the store cannot take it,

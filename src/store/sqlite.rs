@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod check;
 mod fault;
 mod glance;
 mod lease;
@@ -18,6 +19,7 @@ mod worker;
 mod writer;
 
 pub use backup::Copied;
+pub use check::{Checked, Uploaded};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

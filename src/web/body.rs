@@ -35,6 +35,8 @@ const MOST_PARTS: usize = 200;
 pub(super) struct Posted {
     pub(super) values: BTreeMap<String, Submitted>,
     pub(super) files: Vec<Receiving>,
+    /// It was read up to a file whose name no parser takes.
+    pub(super) is_misnamed: bool,
 }
 
 impl Posted {
@@ -179,7 +181,15 @@ impl Reading<'_> {
             if *trusted && announced_too_much {
                 return Err(self.too_large());
             }
-            let part = parts.next().await.map_err(|error| broken(&error))?;
+            let part = match parts.next().await {
+                // Whoever chose the file is told beside its field.
+                Err(multer::Error::ReadHeaderFailed(_))
+                    if *trusted && self.fields.iter().any(Field::is_file) =>
+                {
+                    return Ok(Posted { is_misnamed: true, ..posted });
+                }
+                part => part.map_err(|error| broken(&error))?,
+            };
             let Some(mut part) = part else { return Ok(posted) };
             if count == MOST_PARTS {
                 break;

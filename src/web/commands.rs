@@ -16,7 +16,7 @@ use super::pages::{self, FormPage};
 use super::segment::Segment;
 use crate::access::Viewer;
 use crate::live::{NotStarted, Receiving, RestartAnswer, Sent};
-use crate::operation::{OperationId, Submission, read_form};
+use crate::operation::{FieldError, OperationId, Submission, read_form};
 
 /// The hidden field of a form whose key makes a second post of it do nothing.
 pub(super) const SUBMISSION: &str = "submission";
@@ -45,6 +45,15 @@ pub(super) async fn start(
         let page = pages::render_form(&app, &viewer, &page)?;
         Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
     };
+    if posted.is_misnamed {
+        // Files come in the order of their fields.
+        let mut fields = kind.fields.iter().filter(|field| field.is_file());
+        let field = fields.find(|field| !posted.values.contains_key(&*field.name));
+        let field = field.map(|field| field.name.to_string()).unwrap_or_default();
+        let message =
+            "The file’s name has control characters in it. Rename the file, and choose it again.".to_owned();
+        return form(&[FieldError { field, message }], None);
+    }
     let input = match read_form(&kind.fields, &posted.values) {
         Ok(input) => input,
         Err(errors) => return form(&errors, None),

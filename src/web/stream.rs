@@ -27,6 +27,9 @@ use crate::stream::Cursor;
 /// A quiet stream says so this often; the contract allows 15 s.
 const PING: Duration = Duration::from_secs(12);
 
+/// A frame is given away in pieces of so many bytes: of one that its reader doesn't take, only a piece is copied for that reader.
+const PIECE: usize = 16 * 1024;
+
 /// Opens a stream for the viewer.
 pub(super) async fn open(
     State(app): State<Arc<App>>,
@@ -83,7 +86,7 @@ fn place_of(app: &App, place: StreamPlace, parts: &Parts) -> Result<StreamPlace,
             *told = Some(Instant::now());
             tracing::warn!(
                 %client,
-                "more streams than streams_per_address allows; if this is a proxy, name it in trusted_proxies"
+                "more streams than streams_per_address allows; if this is a proxy, name it in trusted_proxies and let it send X-Forwarded-For"
             );
         }
     })
@@ -159,16 +162,18 @@ fn events(
         let mut over = pin!(over);
         let mut quiet = pin!(tokio::time::sleep(PING));
         let mut sent = Instant::now();
+        let mut left = Bytes::new();
         loop {
             tokio::select! {
                 // The ending first: nothing is sent to somebody who signed out meanwhile.
                 biased;
                 () = &mut over => break,
+                () = std::future::ready(()), if !left.is_empty() => {
+                    sent = Instant::now();
+                    yield Ok(length.counted(left.split_to(PIECE.min(left.len()))));
+                }
                 frame = reader.next() => match frame {
-                    Some(frame) => {
-                        sent = Instant::now();
-                        yield Ok(length.counted(frame.bytes));
-                    }
+                    Some(frame) => left = frame.bytes,
                     None => break,
                 },
                 () = &mut quiet => {

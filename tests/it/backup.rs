@@ -134,7 +134,8 @@ async fn nothing_is_ever_overwritten() {
 /// Who only copies changes nothing, and leaves nothing where it came to nothing.
 #[test]
 fn what_is_no_database_of_ours_is_refused() {
-    let cases: [(&str, &dyn Fn(&Path)); 6] = [
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Make<'_>); 6] = [
         ("there is no file", &|_| {}),
         ("no tables of liveops", &|path| fs::write(path, "").expect("it is written")),
         ("not a database", &|path| fs::write(path, "dear diary").expect("it is written")),

@@ -189,9 +189,19 @@ async fn a_files_name_may_be_anything_that_can_be_sent() {
         assert!(page.text().contains(shown), "{}", page.text());
     }
     // No client can send these so that a server may read them: a browser that does is told what to do.
-    let answer = send(b"a\x01b.csv").await;
-    assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("rename the file"), "{}", answer.text());
+    for name in [&b"a\x01b.csv"[..], b"\0", b"a\x1b[31m.csv", b"a\x7f"] {
+        let answer = send(name).await;
+        assert_eq!(answer.status, 422, "{name:?}");
+        let html = answer.text();
+        let field = "<input type=\"file\" id=\"field-file\"";
+        assert_eq!(attribute(&html, field, "aria-invalid").as_deref(), Some("true"), "{name:?}");
+        assert!(html.contains("Rename the file"), "{html}");
+    }
+    assert_eq!(started(&client).await, 2);
+    // Where no file belongs it is no form of ours.
+    let cancel = format!("/operations/{}/cancel", client.simulate(&[("steps", "0")]).await);
+    let ask = Ask::post(&cancel).header("content-type", MULTIPART).body(named(&csrf, b"a\x01b.csv"));
+    assert_eq!(client.send(ask).await.status, 400);
 }
 
 #[tokio::test]
@@ -279,4 +289,83 @@ async fn the_connection_serves_on_after_a_form_in_pieces() {
         assert!(answers.starts_with("HTTP/1.1 303 "), "{answers}");
         assert!(answers.contains("HTTP/1.1 200 OK"), "{media_type}: {answers}");
     }
+}
+
+/// Bodies that are made to be a burden: refused or taken, they leave nothing behind and take little memory. Of one that is refused
+/// no more than 1 MiB is read on.
+#[tokio::test]
+async fn multipart_bombs_hurt_nobody() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let token = bodies(&[("csrf_token", &csrf)])[1].1.trim_end_matches("--edge--\r\n").to_owned();
+    let file = "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n";
+    let end = "\r\n--edge--\r\n";
+    let large = "x".repeat(900_000);
+    let before = server.memory("VmHWM");
+    for (what, body) in [
+        ("many files", token.clone() + &format!("{file}\r\na,b\r\n").repeat(5000) + end),
+        (
+            "many parts",
+            token.clone()
+                + &"--edge\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n\r\n".repeat(15_000),
+        ),
+        ("parts without a head", token.clone() + &"--edge\r\n\r\n\r\n".repeat(60_000) + end),
+        ("many headers", format!("{token}{file}{}\r\na,b{end}", "X-A: 1\r\n".repeat(5000))),
+        ("a long header", format!("{token}{file}X-A: {large}\r\n\r\na,b{end}")),
+        ("a head without an end", format!("{token}{file}X-A: {large}")),
+        ("a text before the first part", format!("{large}\r\n{token}{file}\r\na,b{end}")),
+        ("text before it without an end", large.clone()),
+        ("boundaries only", token.clone() + &"--edge".repeat(90_000)),
+        ("boundaries in lines", token.clone() + &"--edge\r\n".repeat(90_000)),
+        ("half boundaries", format!("{token}{file}\r\n{}", "\r\n--edg".repeat(90_000))),
+        ("no end", format!("{token}{file}\r\n{large}")),
+        ("nothing", String::new()),
+    ] {
+        let ask = Ask::post("/operations/new/csv_import").header("content-type", MULTIPART);
+        let answer = client.send(ask.body(body.into_bytes())).await;
+        assert!([400, 403, 422].contains(&answer.status), "{what}: {}", answer.status);
+        assert!(answer.text().contains("</html>"), "{what}");
+    }
+    // Parts in parts are text, and what follows the last part nothing.
+    let inner =
+        "--in\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b\"\r\n\r\nz\r\n".repeat(1000);
+    let nested =
+        format!("{token}{file}Content-Type: multipart/mixed; boundary=in\r\n\r\na,b\n{inner}{end}{large}");
+    let ask = Ask::post("/operations/new/csv_import").header("content-type", MULTIPART);
+    client.finished(&client.send(ask.body(nested.into_bytes())).await.started()).await;
+    assert_eq!(started(&client).await, 1);
+    assert_eq!(crate::retention::uploads(server.folder()).len(), 1, "of what was refused nothing is left");
+    let grown = server.memory("VmHWM") - before;
+    assert!(grown < 48, "{grown} MiB more");
+}
+
+/// Many clients that never finish what they say keep nobody else out.
+#[tokio::test]
+async fn half_requests_keep_nobody_out() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let mut held = Vec::new();
+    for n in 0..150 {
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        let half = match n % 3 {
+            0 => "GET / HTTP/1.1\r\nHost: x\r\nX-A: ".to_owned(),
+            1 => format!(
+                "POST {NEW} HTTP/1.1\r\nHost: x\r\nCookie: {}\r\nContent-Type: {MULTIPART}\r\nContent-Length: 1000\r\n\r\n--ed",
+                client.cookie_header()
+            ),
+            _ => format!(
+                "POST {NEW} HTTP/1.1\r\nHost: x\r\nCookie: {}\r\nContent-Type: {URLENCODED}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ncs",
+                client.cookie_header()
+            ),
+        };
+        stream.write_all(half.as_bytes()).await.expect("it is sent");
+        held.push(stream);
+    }
+    for (media_type, body) in bodies(&[("csrf_token", &csrf), ("steps", "0")]) {
+        assert_eq!(post(&client, media_type, body).await.status, 303, "{media_type}");
+    }
+    assert_eq!(started(&client).await, 2);
+    drop(held);
 }

@@ -115,6 +115,7 @@ async fn what_is_no_state_or_kind_filters_nothing() {
     let server = Server::start().await;
     let (client, other) = (server.user("ada").await, server.user("bob").await);
     let id = client.simulate(SLOW).await;
+    client.reaches(&id, "running").await;
     let long = "x".repeat(8000);
     for (query, expected) in [
         ("state=done", ["", ""]),

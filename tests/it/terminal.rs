@@ -1,6 +1,7 @@
 //! `liveops run` and `liveops watch`, and several processes on one database.
 
 mod chain;
+mod hostile;
 mod json;
 mod result;
 

@@ -100,6 +100,13 @@ pub(super) fn read(
     Ok(lines)
 }
 
+/// How many lines a chunk has, whose first one is `first`; all of them can be read.
+pub(super) fn count(first: u64, chunk: &str) -> Result<u64, Fault> {
+    (first..)
+        .zip(chunk.split_terminator('\n'))
+        .try_fold(0, |count, (seq, text)| line(seq, text).map(|_| count + 1))
+}
+
 fn line(seq: u64, stored: &str) -> Result<Line, Fault> {
     let mut parts = stored.splitn(3, ' ');
     let parsed = (|| {

@@ -163,14 +163,23 @@ impl Chromium {
 
     /// Nothing was stopped by the policy, nothing thrown, no alert shown.
     pub(crate) async fn assert_clean(&self) {
-        let witness = self.text("return sessionStorage.getItem('witness') || ''").await;
-        assert_eq!(witness, "");
+        assert_eq!(self.witness().await, "");
+    }
+
+    /// What was stopped, thrown or shown so far in this window.
+    pub(crate) async fn witness(&self) -> String {
+        self.text("return sessionStorage.getItem('witness') || ''").await
     }
 
     /// The console has had no warning and no error since the last look, also of what could not be loaded.
     pub(crate) async fn assert_silent(&self) {
+        assert_eq!(self.console().await, Vec::<String>::new());
+    }
+
+    /// The warnings and errors on the console since the last look.
+    pub(crate) async fn console(&self) -> Vec<String> {
         let said = self.tell_driver("se/log", &json!({ "type": "browser" })).await;
-        assert_eq!(said, json!([]));
+        said.as_array().expect("a list").iter().map(Value::to_string).collect()
     }
 }
 

@@ -195,6 +195,19 @@ impl Server {
         kib / 1024
     }
 
+    /// How many files the process has open.
+    pub(crate) fn open_files(&self) -> u64 {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs, on Linux");
+        files.count() as u64
+    }
+
+    /// Lets the process have so many files open from now on.
+    pub(crate) fn limit_files(&self, most: u64) {
+        let limit = format!("--nofile={most}:{most}");
+        let set = Command::new("prlimit").args(["--pid", &self.child.id().to_string(), &limit]).status();
+        assert!(set.expect("prlimit runs").success());
+    }
+
     /// Everything that it wrote so far to stdout and stderr.
     pub(crate) fn said(&self) -> String {
         let stdout = self.stdout.lock().expect("no panic");

@@ -17,6 +17,8 @@ pub(crate) struct Tty {
     pty: Arc<Pty>,
     /// What stands in it; lines that grow too long are wrapped anew when the width changes.
     terminal: Arc<Mutex<avt::Terminal>>,
+    /// What came, as it came.
+    raw: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
 }
 
@@ -37,12 +39,12 @@ impl Tty {
         let command = command.env("LIVEOPS_DATABASE", database).env("TERM", "xterm-256color");
         let child = command.spawn(pts).expect("the binary starts");
         let terminal = avt::Terminal::with_scrollback(columns.into(), ROWS.into(), None).expect("a size");
-        let (pty, terminal) = (Arc::new(pty), Arc::new(Mutex::new(terminal)));
+        let (pty, terminal, raw) = (Arc::new(pty), Arc::new(Mutex::new(terminal)), Arc::default());
         let reader = std::thread::spawn({
-            let (pty, terminal) = (Arc::clone(&pty), Arc::clone(&terminal));
-            move || read(&pty, &terminal)
+            let (pty, terminal, raw) = (Arc::clone(&pty), Arc::clone(&terminal), Arc::clone(&raw));
+            move || read(&pty, &terminal, &raw)
         });
-        Self { child, pty, terminal, reader }
+        Self { child, pty, terminal, raw, reader }
     }
 
     /// Types.
@@ -72,6 +74,11 @@ impl Tty {
         lines
     }
 
+    /// What came so far, with the sequences that control the terminal.
+    pub(crate) fn raw(&self) -> String {
+        self.raw.lock().expect("no panic").clone()
+    }
+
     /// Waits until there are such lines in it.
     pub(crate) async fn shows(&self, what: &str, is_there: impl Fn(&[String]) -> bool) -> Vec<String> {
         until(what, async || Some(self.lines()).filter(|lines| is_there(lines))).await
@@ -96,7 +103,7 @@ impl Drop for Tty {
 }
 
 /// Reads until the command is gone.
-fn read(mut pty: &Pty, terminal: &Mutex<avt::Terminal>) {
+fn read(mut pty: &Pty, terminal: &Mutex<avt::Terminal>, raw: &Mutex<String>) {
     let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
     while let Ok(length @ 1..) = pty.read(&mut piece) {
         bytes.extend_from_slice(&piece[..length]);
@@ -107,6 +114,7 @@ fn read(mut pty: &Pty, terminal: &Mutex<avt::Terminal>) {
         };
         let text: Vec<u8> = bytes.drain(..whole).collect();
         let text = String::from_utf8(text).expect("checked above");
+        raw.lock().expect("no panic").push_str(&text);
         terminal.lock().expect("no panic").feed(text.as_str());
     }
 }

@@ -98,7 +98,7 @@ async fn a_million_lines_at_full_speed_are_all_kept_in_bounded_memory() {
 }
 
 /// Opens a stream over a connection with small buffers, and reads nothing of it.
-async fn stalled_stream(client: &Client, path: &str) -> TcpStream {
+pub(super) async fn stalled_stream(client: &Client, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut stream = socket.connect(client.address).await.expect("a connection");

@@ -1,0 +1,226 @@
+//! `liveops check`: a look at everything, which changes nothing.
+
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use indicatif::HumanBytes;
+use liveops::live::uploads_in;
+use liveops::render::{Addresses, Reading, Renderer};
+use liveops::store::{Sqlite, StoreError};
+
+use super::{Failure, say};
+use crate::config::{Settings, beside, stored_secret};
+
+pub(super) fn check(settings: &Settings) -> ExitCode {
+    let mut report = Report::default();
+    look_at_settings(settings, &mut report);
+    let database = &settings.database;
+    if look_at_database(database, &mut report) {
+        if let Err(error) = look_at_uploads(database, &mut report) {
+            report.error("uploads", error);
+        }
+        look_at_processes(database, &mut report);
+    }
+    if report.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What was found, told as it is found.
+#[derive(Default)]
+struct Report {
+    /// There was an error.
+    failed: bool,
+}
+
+impl Report {
+    fn ok(&self, subject: &str, text: impl std::fmt::Display) {
+        say(&format!("ok       {subject}: {text}"));
+    }
+
+    fn warning(&self, subject: &str, text: impl std::fmt::Display) {
+        say(&format!("warning  {subject}: {text}"));
+    }
+
+    fn error(&mut self, subject: &str, text: impl std::fmt::Display) {
+        self.failed = true;
+        say(&format!("error    {subject}: {text}"));
+    }
+}
+
+/// They were read and each is valid, else there would be no look; this is what a server finds out later.
+fn look_at_settings(settings: &Settings, report: &mut Report) {
+    match &settings.exposed {
+        Some(file) => report.warning(
+            "settings",
+            format_args!(
+                "other users can read the secret in {}: run chmod 600 on it, and replace it if they may have",
+                file.display()
+            ),
+        ),
+        None => report.ok("settings", "each is understood"),
+    }
+    let database = &settings.database;
+    match (&settings.secret_key, stored_secret(database)) {
+        (Some(_), _) => report.ok("secret_key", "set"),
+        (None, Ok(Some(_))) => {
+            let file = beside(database, "-secret");
+            report.ok(
+                "secret_key",
+                format_args!("in {}, for demo; serve needs one that is set", file.display()),
+            );
+        }
+        (None, Err(error)) => report.error("secret_key", error),
+        (None, Ok(None)) => {
+            if let Err(error) = settings.needed_secret() {
+                report.error("secret_key", error.to_string().trim_start_matches("secret_key: "));
+            }
+        }
+    }
+    if let Some(folder) = &settings.templates {
+        match Renderer::new(Addresses::new("")).with_templates(folder, Reading::Once) {
+            Ok(_) => report.ok("templates", format_args!("those in {} can be used", folder.display())),
+            Err(error) => report.error("templates", error),
+        }
+    }
+}
+
+/// What is in the database; false where it cannot be looked at.
+fn look_at_database(path: &Path, report: &mut Report) -> bool {
+    let shown = path.display();
+    let checked = match Sqlite::check(path) {
+        Ok(checked) => checked,
+        Err(_) if !path.exists() => {
+            report.error(
+                "database",
+                format_args!(
+                    "there is no file {shown}: name another one with --database, or let serve make it"
+                ),
+            );
+            return false;
+        }
+        Err(error @ StoreError::Older { .. }) => {
+            report.warning("database", format_args!("{shown}: {error}"));
+            return false;
+        }
+        Err(error) => {
+            report.error("database", format_args!("{shown}: {error}"));
+            return false;
+        }
+    };
+    for damage in &checked.damage {
+        report.error("database", damage);
+    }
+    match checked.damaged - checked.damage.len() {
+        0 => {}
+        more => report.error("database", format_args!("and {more} more")),
+    }
+    if checked.damaged > 0 {
+        report.error("database", format_args!("{shown} is damaged: restore it from a backup"));
+    } else {
+        let (operations, lines) = (checked.operations, checked.lines);
+        report.ok(
+            "database",
+            format_args!("{shown} is whole: {operations} operations, {lines} lines of their logs"),
+        );
+    }
+    if !checked.write_ahead {
+        report.warning("database", "not set to the write-ahead log: the next server sets it");
+    }
+    look_at_mode(path, report);
+    true
+}
+
+/// The hashes of passwords, and what people uploaded, are their owner's only.
+fn look_at_mode(path: &Path, report: &Report) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = path.metadata().map_or(0, |file| file.permissions().mode());
+        if mode & 0o077 != 0 {
+            let (path, mode) = (path.display(), mode & 0o777);
+            report.warning(
+                "files",
+                format_args!("{path} is for other users too ({mode:o}): run chmod go= on it"),
+            );
+        }
+    }
+}
+
+fn look_at_uploads(database: &Path, report: &mut Report) -> Result<(), Failure> {
+    let folder = beside(database, "-uploads");
+    look_at_mode(&folder, report);
+    let lying = uploads_in(&folder, Sqlite::uploaded(database)?.identity)
+        .map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
+    // Asked for after the files were looked at: an upload is needed from before its lock is given back.
+    let needed: HashSet<_> = Sqlite::uploaded(database)?.needed.into_iter().collect();
+    let is_missing = |name: &&String| !folder.join(name).is_file();
+    let missing: Vec<_> = needed.iter().filter(is_missing).collect();
+    // Whose operation was removed meanwhile is missed by nobody.
+    let missing = match missing.len() {
+        0 => 0,
+        _ => Sqlite::uploaded(database)?.needed.iter().filter(|name| missing.contains(name)).count(),
+    };
+    let unneeded = lying.iter().filter(|(name, _)| !needed.contains(name));
+    let (count, bytes) = unneeded.fold((0, 0), |(count, all), (_, bytes)| (count + 1, all + bytes));
+    let shown = folder.display();
+    if missing > 0 {
+        report.error(
+            "uploads",
+            format_args!(
+                "{missing} that operations need are not in {shown}: restore them from a backup, else those \
+                 cannot be run again"
+            ),
+        );
+    } else {
+        report.ok("uploads", format_args!("{} that operations need are in {shown}", needed.len()));
+    }
+    if count > 0 {
+        let bytes = HumanBytes(bytes);
+        report.warning(
+            "uploads",
+            format_args!(
+                "{count} in {shown} are needed by no operation, {bytes}: a server removes them within an hour"
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// The files by which processes know each other, and what those that died left.
+fn look_at_processes(database: &Path, report: &mut Report) {
+    let (mut alive, mut dead, mut unfinished) = (0, 0, Vec::new());
+    for path in beside_it(database) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let rest = name.strip_prefix(&*database.file_name().unwrap_or_default().to_string_lossy());
+        match rest.unwrap_or_default() {
+            rest if rest.starts_with("-worker-") && !rest.ends_with(".new") => {
+                // Shared and for a moment: nobody takes its process for another one's meanwhile.
+                match File::open(&path).map(|file| file.try_lock_shared()) {
+                    Ok(Err(TryLockError::WouldBlock)) => alive += 1,
+                    _ => dead += 1,
+                }
+            }
+            rest if rest.starts_with("-worker-") || rest.starts_with("-secret.") => unfinished.push(path),
+            _ => {}
+        }
+    }
+    report.ok("processes", format_args!("{alive} run operations"));
+    if dead > 0 {
+        report.warning(
+            "processes",
+            format_args!("{dead} died: the next server marks what they ran as interrupted"),
+        );
+    }
+    for path in unfinished {
+        report.warning("files", format_args!("{} was left unfinished: it can be removed", path.display()));
+    }
+}
+
+/// The files in the database's folder.
+fn beside_it(database: &Path) -> Vec<PathBuf> {
+    let real = beside(database, "");
+    let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}

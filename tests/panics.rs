@@ -1,0 +1,315 @@
+//! A panic wherever an operation's own code runs, and in the store under the work in the background: what follows is as if it
+//! had not been.
+
+use std::collections::BTreeSet;
+use std::panic::panic_any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use liveops::operation::{Ending, NewOperation, Record};
+use liveops::projection::{Line, Projection};
+use liveops::store::{
+    CancelAnswer, Census, Filter, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store,
+    StoreResult, Wanted,
+};
+use liveops::testing::StreamClient;
+use liveops::{LiveOps, LiveOpsBuilder, Operation, OperationId, Outcome, Progress, SecretKey, State, Viewer};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+/// Panics when it is told.
+#[derive(Debug)]
+struct Untold;
+
+impl std::fmt::Display for Untold {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("told");
+    }
+}
+
+impl std::error::Error for Untold {}
+
+impl std::fmt::Display for Bomb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a bomb")
+    }
+}
+
+impl std::error::Error for Bomb {}
+
+#[derive(Serialize, Deserialize)]
+struct Act(String);
+
+impl Operation for Act {
+    const KIND: &'static str = "act";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        match self.0.as_str() {
+            "at once" => panic!("at once"),
+            "later" => {
+                tokio::task::yield_now().await;
+                p.log("later");
+                panic!("later");
+            }
+            "in a guard" => {
+                let _bomb = Bomb;
+                p.result(1)
+            }
+            "in a stage" => {
+                let _stage = p.stage("Stage");
+                for n in p.track(0..3) {
+                    assert!(n? < 1, "in a stage");
+                }
+                p.result(1)
+            }
+            "with a bomb" => panic_any(Bomb),
+            "error that cannot be told" => Err(Untold.into()),
+            "error that cannot be dropped" => Err(Bomb.into()),
+            "stay" => Err(p.cancelled().await.into()),
+            _ => Ok(Outcome::default()),
+        }
+    }
+
+    async fn on_restart(&mut self, _: u32) -> liveops::Result<()> {
+        assert!(self.0 != "restart", "as asked");
+        Ok(())
+    }
+
+    async fn on_finish(self, _: Ending) -> liveops::Result<()> {
+        match self.0.as_str() {
+            "finish" => panic_any(Bomb),
+            "finish with an error" => Err(Untold.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn ada() -> Viewer {
+    let id = "ada".to_owned();
+    Viewer { name: id.clone(), id, groups: vec![], superuser: false, session: "s".into() }
+}
+
+fn builder(store: impl Store) -> LiveOpsBuilder {
+    let key = SecretKey::new(&[7; 32]).expect("a key");
+    LiveOps::builder().store(store).secret_key(key).operation::<Act>().workers(1)
+}
+
+async fn start(live: &LiveOps, act: &str) -> OperationId {
+    live.start(&ada(), Act(act.to_owned())).await.expect("started")
+}
+
+async fn reaches(live: &LiveOps, id: OperationId, state: State) {
+    let reached = async {
+        loop {
+            let seen = live.view(&ada(), id).await.expect("the store").expect("it is there");
+            // The page is told once the record says so.
+            if (seen.record.state, seen.projection.state()) == (state, state) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let reached = tokio::time::timeout(Duration::from_secs(30), reached).await;
+    assert!(reached.is_ok(), "{id} is not {state:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_panics_in_an_operation_fails_it_and_frees_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let live = builder(Sqlite::open(folder.path().join("db")).expect("a database"));
+    let live = live.start().await.expect("it starts");
+    for act in [
+        "at once",
+        "later",
+        "in a guard",
+        "in a stage",
+        "with a bomb",
+        "error that cannot be told",
+        "error that cannot be dropped",
+    ] {
+        let id = start(&live, act).await;
+        reaches(&live, id, State::Failed).await;
+        let page = live.view(&ada(), id).await.expect("the store").expect("it is there").projection;
+        let message = page.ending().and_then(|ending| ending.message.clone()).expect("a message").to_string();
+        assert!(message.contains("Something went wrong inside"), "{act}: {message}");
+        // There is one place only.
+        reaches(&live, start(&live, "well").await, State::Succeeded).await;
+    }
+    // What is told of an ending changes nothing about it, and the next one is told too.
+    for act in ["finish", "finish with an error", "finish"] {
+        reaches(&live, start(&live, act).await, State::Succeeded).await;
+    }
+    let id = start(&live, "restart").await;
+    reaches(&live, id, State::Succeeded).await;
+    live.restart(&ada(), id).await.expect("the store");
+    reaches(&live, id, State::Failed).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), live.shutdown(DAY)).await;
+    assert!(ended.is_ok(), "nothing is thought to be under way");
+}
+
+/// A store that panics, once, in the methods that are named.
+struct Tripping {
+    store: Sqlite,
+    /// Guards the names of the methods that have yet to panic.
+    wires: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+impl Tripping {
+    fn trip(&self, method: &'static str) {
+        let tripped = self.wires.lock().remove(method);
+        assert!(!tripped, "{method}, as asked");
+    }
+}
+
+#[async_trait]
+impl Store for Tripping {
+    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
+        self.store.create(new, now).await
+    }
+    fn identity(&self) -> u64 {
+        self.store.identity()
+    }
+    async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
+        self.trip("remove_ended");
+        self.store.remove_ended(before, limit).await
+    }
+    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
+        self.store.follow_clock(now, step).await
+    }
+    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
+        self.store.uploads_of(id).await
+    }
+    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
+        self.store.owned(owner, id).await
+    }
+    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
+        self.store.repeat(lease, lines, now).await
+    }
+    async fn census(&self) -> StoreResult<Census> {
+        self.store.census().await
+    }
+    async fn probe(&self, now: Timestamp) -> StoreResult<()> {
+        self.store.probe(now).await
+    }
+    async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
+        self.store.uploads_needed(names).await
+    }
+    async fn record(&self, id: OperationId) -> StoreResult<Option<Record>> {
+        self.store.record(id).await
+    }
+    async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
+        self.store.projection(id).await
+    }
+    async fn list(&self, owner: &str, filter: &Filter, page: u32, per_page: u32) -> StoreResult<RecordPage> {
+        self.store.list(owner, filter, page, per_page).await
+    }
+    async fn kinds(&self, owner: &str) -> StoreResult<Vec<String>> {
+        self.store.kinds(owner).await
+    }
+    async fn version(&self) -> StoreResult<i64> {
+        self.store.version().await
+    }
+    async fn glance(
+        &self,
+        owners: &[String],
+        without: &[String],
+        per_page: u32,
+        ids: &[OperationId],
+    ) -> StoreResult<Glances> {
+        self.store.glance(owners, without, per_page, ids).await
+    }
+    async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>> {
+        self.store.records(ids).await
+    }
+    async fn before(&self, id: OperationId) -> StoreResult<u64> {
+        self.trip("before");
+        self.store.before(id).await
+    }
+    async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>> {
+        self.store.log(id, attempt, from_seq, limit).await
+    }
+    async fn claim(&self, wanted: &Wanted, now: Timestamp) -> StoreResult<Option<Record>> {
+        self.trip("claim");
+        self.store.claim(wanted, now).await
+    }
+    async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()> {
+        self.store.checkpoint(lease, lines, projection).await
+    }
+    async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()> {
+        self.store.finish(lease, lines, finish).await
+    }
+    async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer> {
+        self.store.cancel(id, now).await
+    }
+    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
+        self.store.restart(id, now).await
+    }
+    async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
+        self.trip("cancel_requests");
+        self.store.cancel_requests().await
+    }
+    async fn orphans(&self) -> StoreResult<Vec<Orphan>> {
+        self.store.orphans().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_in_the_background_goes_on_after_a_panic() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Sqlite::open(folder.path().join("db")).expect("a database");
+    let old = NewOperation {
+        id: OperationId::new(),
+        kind: "act".to_owned(),
+        owner: "ada".to_owned(),
+        title: "Old".to_owned(),
+        input: serde_json::json!("old"),
+        previous: None,
+        submission: None,
+        uploads: vec![],
+        claimed: false,
+    };
+    let (old, long_ago) =
+        (store.create(old, Timestamp::now()).await.expect("created"), Timestamp::now() - 2 * DAY);
+    store.cancel(old, long_ago).await.expect("over since long");
+    let wires = Arc::new(Mutex::new(BTreeSet::from(["claim", "cancel_requests", "remove_ended"])));
+    let tripping = Tripping { store: store.clone(), wires: Arc::clone(&wires) };
+    let live = builder(tripping).retention(DAY).start().await.expect("it starts");
+    let first = start(&live, "stay").await;
+    reaches(&live, first, State::Running).await;
+    let second = start(&live, "stay").await;
+    // One that waits is followed through the store while it is watched.
+    let mut watching = StreamClient::open(&live, &ada(), second).await;
+    wires.lock().insert("before");
+    let all = async {
+        while !wires.lock().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // By retention.
+        while live.view(&ada(), old).await.expect("the store").is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), all).await.is_ok(), "left: {:?}", wires.lock());
+    // As another process asks.
+    store.cancel(first, Timestamp::now()).await.expect("asked");
+    reaches(&live, first, State::Cancelled).await;
+    reaches(&live, second, State::Running).await;
+    watching.state(State::Running).await;
+    let third = start(&live, "well").await;
+    store.cancel(second, Timestamp::now()).await.expect("asked");
+    reaches(&live, third, State::Succeeded).await;
+}
