@@ -70,10 +70,10 @@ fn look_at_settings(settings: &Settings, report: &mut Report) {
                 format_args!("in {}, for demo; serve needs one that is set", file.display()),
             );
         }
-        (None, Err(error)) => report.error("secret_key", error),
+        (None, Err(error)) => report.error("secret_key", without_name(&error)),
         (None, Ok(None)) => {
             if let Err(error) = settings.needed_secret() {
-                report.error("secret_key", error.to_string().trim_start_matches("secret_key: "));
+                report.error("secret_key", without_name(&error));
             }
         }
     }
@@ -83,6 +83,11 @@ fn look_at_settings(settings: &Settings, report: &mut Report) {
             Err(error) => report.error("templates", error),
         }
     }
+}
+
+/// What it says of the key, whose name stands before it.
+fn without_name(error: &dyn std::error::Error) -> String {
+    error.to_string().trim_start_matches("secret_key: ").to_owned()
 }
 
 /// What is in the database; false where it cannot be looked at.

@@ -214,7 +214,7 @@ async fn each_damage_is_told() {
         ("warning  uploads: 1 in ", "needed by no operation, 4 B", &stray),
         ("warning  processes: 1 died", "", &dead),
         ("warning  files: ", "liveops.db is for other users too (644)", &open),
-        ("error    secret_key: ", "other users can read it", &secret),
+        ("error    secret_key: the file ", "other users can read it", &secret),
         ("error    database: ", "is damaged", &bytes),
         ("error    database: ", "malformed", &cut),
         ("error    database: ", "not a database", &rubbish),

@@ -84,7 +84,14 @@ pub(super) fn look(path: &Path, oldest: i64) -> Result<Connection, Fault> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     leave_log(&connection, path)?;
-    match migrations::version(&connection)? {
+    let found = migrations::version(&connection).map_err(|error| match error.sqlite_error_code() {
+        // Of a file with a write-ahead log, also who only reads has to write beside it.
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            Fault::stored(format!("it and its folder have to be writable: use the server's user ({error})"))
+        }
+        _ => Fault::from(error),
+    });
+    match found? {
         0 => Err(StoreError::NoTables(path.display().to_string()).into()),
         found if found > migrations::KNOWN => {
             Err(StoreError::Newer { found, known: migrations::KNOWN }.into())
