@@ -1,20 +1,17 @@
 //! A store that is late or fails, and what becomes of the runs that need it.
 
-use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Mutex};
+mod faulty;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use faulty::Faulty;
 use jiff::Timestamp;
 use liveops::access::Viewer;
 use liveops::live::{RestartAnswer, Snapshot};
-use liveops::operation::{NewOperation, Record, State};
-use liveops::projection::{Line, Projection};
-use liveops::store::{
-    CancelAnswer, Census, Filter, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store,
-    StoreError, StoreResult, Wanted,
-};
+use liveops::operation::{NewOperation, State};
+use liveops::store::{Filter, Sqlite, Store, StoreError};
 use liveops::{LiveOps, LiveOpsBuilder, Operation, OperationId, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -23,153 +20,6 @@ use tokio::sync::Semaphore;
 const POLL: Duration = Duration::from_millis(10);
 /// What a step of the operation takes, so that an attempt lasts for a second.
 const STEP: Duration = Duration::from_millis(50);
-
-/// A store that misbehaves as it is told.
-struct Faulty {
-    store: Sqlite,
-    /// Where the answer to the `finish` of a first attempt waits, as on a busy machine.
-    finished: Arc<Semaphore>,
-    /// How many checkpoints with lines fail, one after the other, before they do well.
-    failing: AtomicUsize,
-    /// How they fail.
-    fault: fn() -> StoreError,
-    /// How many reads of a record fail once an operation has handed over.
-    unread: AtomicUsize,
-    /// An operation has handed over.
-    handed_over: AtomicBool,
-    /// How many operations each step of the removal took.
-    removed: Arc<Mutex<Vec<u32>>>,
-    /// Whether it takes no run back into the queue.
-    unrepeatable: bool,
-}
-
-impl Faulty {
-    fn new(folder: &tempfile::TempDir) -> Self {
-        Self {
-            store: Sqlite::open(folder.path().join("db")).expect("a database"),
-            finished: Arc::new(Semaphore::new(100)),
-            failing: AtomicUsize::new(0),
-            fault: || StoreError::Unwritable("the disk is full".into()),
-            unread: AtomicUsize::new(0),
-            handed_over: AtomicBool::new(false),
-            removed: Arc::default(),
-            unrepeatable: false,
-        }
-    }
-}
-
-#[async_trait]
-impl Store for Faulty {
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
-        self.store.create(new, now).await
-    }
-    fn identity(&self) -> u64 {
-        self.store.identity()
-    }
-    async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
-        let removed = self.store.remove_ended(before, limit).await;
-        self.removed.lock().expect("no panic").extend(removed.as_ref().map(|removed| removed.operations));
-        removed
-    }
-    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
-        self.store.follow_clock(now, step).await
-    }
-    async fn census(&self) -> StoreResult<Census> {
-        self.store.census().await
-    }
-    async fn probe(&self, now: Timestamp) -> StoreResult<()> {
-        self.store.probe(now).await
-    }
-    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
-        self.store.uploads_of(id).await
-    }
-    async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
-        self.store.uploads_needed(names).await
-    }
-    async fn record(&self, id: OperationId) -> StoreResult<Option<Record>> {
-        let fewer = |left: usize| left.checked_sub(1);
-        if self.handed_over.load(SeqCst) && self.unread.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
-            return Err(StoreError::Failed("an I/O error".into()));
-        }
-        self.store.record(id).await
-    }
-    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
-        self.store.owned(owner, id).await
-    }
-    async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
-        self.store.projection(id).await
-    }
-    async fn list(&self, owner: &str, filter: &Filter, page: u32, per_page: u32) -> StoreResult<RecordPage> {
-        self.store.list(owner, filter, page, per_page).await
-    }
-    async fn kinds(&self, owner: &str) -> StoreResult<Vec<String>> {
-        self.store.kinds(owner).await
-    }
-    async fn version(&self) -> StoreResult<i64> {
-        self.store.version().await
-    }
-
-    async fn glance(
-        &self,
-        owners: &[String],
-        without: &[String],
-        per_page: u32,
-        ids: &[OperationId],
-    ) -> StoreResult<Glances> {
-        self.store.glance(owners, without, per_page, ids).await
-    }
-
-    async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>> {
-        self.store.records(ids).await
-    }
-
-    async fn before(&self, id: OperationId) -> StoreResult<u64> {
-        self.store.before(id).await
-    }
-    async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>> {
-        self.store.log(id, attempt, from_seq, limit).await
-    }
-    async fn claim(&self, wanted: &Wanted, now: Timestamp) -> StoreResult<Option<Record>> {
-        self.store.claim(wanted, now).await
-    }
-    async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()> {
-        let fewer = |left: usize| left.checked_sub(1);
-        if !lines.is_empty() && self.failing.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
-            return Err((self.fault)());
-        }
-        self.store.checkpoint(lease, lines, projection).await
-    }
-    async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()> {
-        let hands_over = finish.next.is_some();
-        let answer = self.store.finish(lease, lines, finish).await;
-        self.handed_over.fetch_or(hands_over, SeqCst);
-        if lease.attempt == 1 {
-            drop(self.finished.acquire().await);
-        }
-        answer
-    }
-    async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer> {
-        self.store.cancel(id, now).await
-    }
-    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
-        self.store.restart(id, now).await
-    }
-    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
-        if self.unrepeatable {
-            return Err((self.fault)());
-        }
-        self.store.repeat(lease, lines, now).await
-    }
-    fn leave(&self) {
-        self.store.leave();
-    }
-    async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
-        self.store.cancel_requests().await
-    }
-    async fn orphans(&self) -> StoreResult<Vec<Orphan>> {
-        self.store.orphans().await
-    }
-}
 
 #[derive(Serialize, Deserialize)]
 struct Short;
@@ -355,7 +205,7 @@ async fn what_is_old_is_removed_in_small_steps_with_its_files() {
     }
     let left = live.list(&viewer(), &Filter::default(), 1).await.expect("the store").records;
     assert_eq!((left.len(), files()), (10, 10));
-    let removed = removed.lock().expect("no panic");
+    let removed = removed.lock();
     assert_eq!(removed.iter().sum::<u32>(), 80);
     assert!(removed.iter().all(|step| *step <= 20), "{removed:?}");
 }

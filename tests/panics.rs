@@ -1,19 +1,17 @@
 //! A panic wherever an operation's own code runs, and in the store under the work in the background: what follows is as if it
 //! had not been.
 
+mod faulty;
+
 use std::collections::BTreeSet;
 use std::panic::panic_any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use faulty::Faulty;
 use jiff::Timestamp;
-use liveops::operation::{Ending, NewOperation, Record};
-use liveops::projection::{Line, Projection};
-use liveops::store::{
-    CancelAnswer, Census, Filter, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store,
-    StoreResult, Wanted,
-};
+use liveops::operation::{Ending, NewOperation};
+use liveops::store::{Sqlite, Store};
 use liveops::testing::StreamClient;
 use liveops::{LiveOps, LiveOpsBuilder, Operation, OperationId, Outcome, Progress, SecretKey, State, Viewer};
 use parking_lot::Mutex;
@@ -161,112 +159,6 @@ async fn whatever_panics_in_an_operation_fails_it_and_frees_its_place() {
     assert!(ended.is_ok(), "nothing is thought to be under way");
 }
 
-/// A store that panics, once, in the methods that are named.
-struct Tripping {
-    store: Sqlite,
-    /// Guards the names of the methods that have yet to panic.
-    wires: Arc<Mutex<BTreeSet<&'static str>>>,
-}
-
-impl Tripping {
-    fn trip(&self, method: &'static str) {
-        let tripped = self.wires.lock().remove(method);
-        assert!(!tripped, "{method}, as asked");
-    }
-}
-
-#[async_trait]
-impl Store for Tripping {
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
-        self.store.create(new, now).await
-    }
-    fn identity(&self) -> u64 {
-        self.store.identity()
-    }
-    async fn remove_ended(&self, before: Timestamp, limit: u32) -> StoreResult<Removed> {
-        self.trip("remove_ended");
-        self.store.remove_ended(before, limit).await
-    }
-    async fn follow_clock(&self, now: Timestamp, step: Duration) -> StoreResult<Timestamp> {
-        self.store.follow_clock(now, step).await
-    }
-    async fn uploads_of(&self, id: OperationId) -> StoreResult<Vec<String>> {
-        self.store.uploads_of(id).await
-    }
-    async fn owned(&self, owner: &str, id: OperationId) -> StoreResult<Option<Record>> {
-        self.store.owned(owner, id).await
-    }
-    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
-        self.store.repeat(lease, lines, now).await
-    }
-    async fn census(&self) -> StoreResult<Census> {
-        self.store.census().await
-    }
-    async fn probe(&self, now: Timestamp) -> StoreResult<()> {
-        self.store.probe(now).await
-    }
-    async fn uploads_needed(&self, names: Vec<String>) -> StoreResult<Vec<String>> {
-        self.store.uploads_needed(names).await
-    }
-    async fn record(&self, id: OperationId) -> StoreResult<Option<Record>> {
-        self.store.record(id).await
-    }
-    async fn projection(&self, id: OperationId) -> StoreResult<Option<Projection>> {
-        self.store.projection(id).await
-    }
-    async fn list(&self, owner: &str, filter: &Filter, page: u32, per_page: u32) -> StoreResult<RecordPage> {
-        self.store.list(owner, filter, page, per_page).await
-    }
-    async fn kinds(&self, owner: &str) -> StoreResult<Vec<String>> {
-        self.store.kinds(owner).await
-    }
-    async fn version(&self) -> StoreResult<i64> {
-        self.store.version().await
-    }
-    async fn glance(
-        &self,
-        owners: &[String],
-        without: &[String],
-        per_page: u32,
-        ids: &[OperationId],
-    ) -> StoreResult<Glances> {
-        self.store.glance(owners, without, per_page, ids).await
-    }
-    async fn records(&self, ids: &[OperationId]) -> StoreResult<Vec<(Record, Option<Projection>)>> {
-        self.store.records(ids).await
-    }
-    async fn before(&self, id: OperationId) -> StoreResult<u64> {
-        self.trip("before");
-        self.store.before(id).await
-    }
-    async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>> {
-        self.store.log(id, attempt, from_seq, limit).await
-    }
-    async fn claim(&self, wanted: &Wanted, now: Timestamp) -> StoreResult<Option<Record>> {
-        self.trip("claim");
-        self.store.claim(wanted, now).await
-    }
-    async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()> {
-        self.store.checkpoint(lease, lines, projection).await
-    }
-    async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()> {
-        self.store.finish(lease, lines, finish).await
-    }
-    async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer> {
-        self.store.cancel(id, now).await
-    }
-    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
-        self.store.restart(id, now).await
-    }
-    async fn cancel_requests(&self) -> StoreResult<Vec<OperationId>> {
-        self.trip("cancel_requests");
-        self.store.cancel_requests().await
-    }
-    async fn orphans(&self) -> StoreResult<Vec<Orphan>> {
-        self.store.orphans().await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn work_in_the_background_goes_on_after_a_panic() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -286,7 +178,7 @@ async fn work_in_the_background_goes_on_after_a_panic() {
         (store.create(old, Timestamp::now()).await.expect("created"), Timestamp::now() - 2 * DAY);
     store.cancel(old, long_ago).await.expect("over since long");
     let wires = Arc::new(Mutex::new(BTreeSet::from(["claim", "cancel_requests", "remove_ended"])));
-    let tripping = Tripping { store: store.clone(), wires: Arc::clone(&wires) };
+    let tripping = Faulty { wires: Arc::clone(&wires), ..Faulty::new(&folder) };
     let live = builder(tripping).retention(DAY).start().await.expect("it starts");
     let first = start(&live, "stay").await;
     reaches(&live, first, State::Running).await;
