@@ -20,6 +20,7 @@ mod metrics;
 mod pages;
 mod requests;
 mod segment;
+mod seldom;
 mod session;
 mod standing;
 mod stream;
@@ -57,7 +58,7 @@ struct App {
     is_site: bool,
     trusted_proxies: Vec<IpNet>,
     /// When an address with too many streams was last told of.
-    crowd_told: parking_lot::Mutex<Option<tokio::time::Instant>>,
+    crowd_told: seldom::Seldom,
     shutdown: CancellationToken,
     probe: health::Probe,
 }
@@ -178,7 +179,7 @@ impl App {
             csrf,
             required_group: options.required_group.clone(),
             trusted_proxies: options.trusted_proxies.clone(),
-            crowd_told: parking_lot::Mutex::default(),
+            crowd_told: seldom::Seldom::default(),
             shutdown: options.shutdown.clone(),
             is_site: false,
             probe: health::Probe::default(),

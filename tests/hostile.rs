@@ -106,7 +106,9 @@ impl Operation for Say {
         p.swap("own", Content::template("own", json!({ "text": short }))?)?;
         MAY_END.acquire().await?.forget();
         let deep = json!({ &short: { &short: [[{ &short: &short }]] } });
-        let result = json!({ text: text, "list": [&short, 1], "deep": deep });
+        // All of a result takes no more than 1 MiB.
+        let long: String = text.chars().take(LENGTH / 16).collect();
+        let result = json!({ &long: &long, "list": [&short, 1], "deep": deep });
         match self.ending.as_str() {
             "error" => Outcome::error(text).and_result(result).into(),
             "chain" => p.chain_to(&Self { ending: "result".into(), ..self.clone() }),

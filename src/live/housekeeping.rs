@@ -26,18 +26,21 @@ const BATCH: usize = 50;
 
 /// Keeps house at once and then each hour, until the [`LiveOps`](super::LiveOps) is gone.
 pub(super) async fn keep_house(inner: Weak<Inner>) {
+    // Whoever starts again and again does not hurry what is removed by its age.
+    let mut step = HOUR;
     loop {
         // Where it is still being built, it is there in a moment.
         tokio::time::sleep(PAUSE).await;
         let Some(inner) = inner.upgrade() else { return };
         let clock = Arc::clone(&inner.clock);
         let next = clock.now().checked_add(HOUR).unwrap_or(Timestamp::MAX);
-        if let Err(error) = inner.remove_old().await {
+        if let Err(error) = inner.remove_old(step).await {
             tracing::warn!(%error, "old operations could not be removed; trying again in an hour");
         }
         if let Err(error) = inner.remove_orphans().await {
             tracing::warn!(%error, "uploads that nobody needs could not be removed; trying again in an hour");
         }
+        step = DAY;
         drop(inner);
         clock.sleep_until(next).await;
     }
@@ -45,12 +48,13 @@ pub(super) async fn keep_house(inner: Weak<Inner>) {
 
 impl Inner {
     /// Removes what ended longer ago than the retention says: first from the store, then its files.
-    async fn remove_old(&self) -> StoreResult<()> {
+    /// Where the clock leapt ahead, that is as of `step` after the last time.
+    async fn remove_old(&self, step: Duration) -> StoreResult<()> {
         let Some(age) = self.retention else { return Ok(()) };
         let now = self.clock.now();
         let believed = match self.clock.leaps_are_meant() {
             true => now,
-            false => self.store.follow_clock(now, DAY).await?,
+            false => self.store.follow_clock(now, step).await?,
         };
         if believed < now {
             tracing::warn!(

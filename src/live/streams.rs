@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::OpenError;
 use crate::access::network;
 
 /// Who has streams open in this process.
@@ -106,22 +105,21 @@ impl StreamPlace {
     /// The place as one of those of the client's address, of which there may be so many too: for version 6, of its /64 network.
     /// Whoever does not know the address, or knows that of a proxy only, leaves this out.
     ///
-    /// # Errors
-    /// [`OpenError::TooManyFromAddress`]; the place is given back then.
-    pub fn from_address(mut self, address: IpAddr) -> Result<Self, OpenError> {
+    /// None where the address has all that one address may have; the place is given back then.
+    pub fn from_address(mut self, address: IpAddr) -> Option<Self> {
         let network = network(address);
         {
             let mut open = self.all.open.lock();
             let count = open.by_network.get(&network).copied().unwrap_or_default();
             if count >= self.all.per_address {
-                return Err(OpenError::TooManyFromAddress);
+                return None;
             }
             open.by_network.insert(network, count + 1);
         }
         if let Some(before) = self.network.replace(network) {
             give_back(&mut self.all.open.lock().by_network, &before);
         }
-        Ok(self)
+        Some(self)
     }
 
     /// Waits until the stream is to end.
@@ -233,7 +231,7 @@ mod tests {
             places.push(from(user, "2001:db8:1:2::1").expect("a place"));
         }
         for address in ["2001:db8:1:2::1", "2001:db8:1:2:ffff::"] {
-            assert!(matches!(from("dan", address), Err(OpenError::TooManyFromAddress)), "{address}");
+            assert!(from("dan", address).is_none(), "{address}");
         }
         assert!(!all.sessions().contains(&"dan".to_owned()), "who was refused has no place of a user either");
         for other in ["2001:db8:1:3::1", "10.0.0.1", "10.0.0.2", "::ffff:10.0.0.1"] {

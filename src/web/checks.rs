@@ -9,14 +9,16 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::error::Refusal;
+use super::seldom::Seldom;
 use crate::access::{Password, PasswordVerifier, network};
 
 /// Most passwords that are checked at once.
 const AT_ONCE: usize = 2;
 /// Most that wait for that: more than these would wait for seconds.
 const WAITING: usize = 200;
-/// Most of these that one client's network has there, so that nobody keeps all others from signing in.
-const SHARE: usize = 50;
+/// One client's network may have one there for each so many places that are free: 40 where it is alone, and fewer the more
+/// others there are. So a few networks leave room for the next one.
+const FREE_FOR_EACH: usize = 4;
 
 /// One password to be checked.
 struct Check {
@@ -39,8 +41,9 @@ impl Share {
     fn take(all: &Shares, client: IpAddr) -> Option<Self> {
         let of = network(client);
         let mut shares = all.lock();
+        let free = WAITING.saturating_sub(shares.values().sum());
         let taken = shares.get(&of).copied().unwrap_or_default();
-        (taken < SHARE).then(|| {
+        (taken * FREE_FOR_EACH < free).then(|| {
             shares.insert(of, taken + 1);
             Self { of, all: Arc::clone(all) }
         })
@@ -64,6 +67,7 @@ impl Drop for Share {
 pub(super) struct PasswordChecks {
     queue: mpsc::SyncSender<Check>,
     shares: Shares,
+    told: Arc<Seldom>,
 }
 
 impl PasswordChecks {
@@ -77,7 +81,7 @@ impl PasswordChecks {
                 tracing::error!(%error, "no thread for checking passwords could be started");
             }
         }
-        Self { queue, shares: Shares::default() }
+        Self { queue, shares: Shares::default(), told: Arc::default() }
     }
 
     /// Whether the password that came from `client` is the one behind the hash.
@@ -87,11 +91,18 @@ impl PasswordChecks {
         password: Password,
         hash: Option<String>,
     ) -> Result<bool, Refusal> {
-        let share = Share::take(&self.shares, client).ok_or(Refusal::Unavailable)?;
+        let share = Share::take(&self.shares, client).ok_or_else(|| self.too_many(client))?;
         let (right, answer) = oneshot::channel();
         let check = Check { password, hash, right, _share: share };
-        self.queue.try_send(check).map_err(|_| Refusal::Unavailable)?;
+        self.queue.try_send(check).map_err(|_| self.too_many(client))?;
         answer.await.map_err(|_| Refusal::Unavailable)
+    }
+
+    fn too_many(&self, client: IpAddr) -> Refusal {
+        if self.told.is_due() {
+            tracing::warn!(%client, "so many passwords are to be checked that some are refused");
+        }
+        Refusal::TooManySignIns
     }
 }
 
@@ -112,16 +123,31 @@ fn work(checks: &Mutex<mpsc::Receiver<Check>>) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_network_has_its_share_and_gets_it_back() {
+    #[tokio::test]
+    async fn few_networks_do_not_keep_another_one_out() {
+        let checks = PasswordChecks::start();
+        let check = |client: String| {
+            let checks = checks.clone();
+            let client = client.parse().expect("an address");
+            async move { checks.is_right(client, Password::new("x"), None).await.is_ok() }
+        };
+        let alone: Vec<_> = (0..100).map(|n| tokio::spawn(check(format!("2001:db8::{n:x}")))).collect();
+        let mut taken = 0;
+        for answer in alone {
+            taken += usize::from(answer.await.expect("no panic"));
+        }
+        assert!((30..100).contains(&taken), "{taken} of one network");
+        // Whoever comes after six that ask for all has a place, however many they are.
         let all = Shares::default();
         let take = |client: &str| Share::take(&all, client.parse().expect("an address"));
-        let mut taken: Vec<_> = (0..SHARE).map(|_| take("2001:db8::1").expect("a share")).collect();
-        assert!(take("2001:db8::2").is_none());
-        let other = take("10.0.0.1").expect("somebody else's");
-        taken.pop();
-        taken.push(take("2001:db8::2").expect("what was given back"));
-        drop((taken, other));
+        let mut held = Vec::new();
+        for _ in 0..WAITING {
+            held.extend((0..6).filter_map(|n| take(&format!("10.0.0.{n}"))));
+        }
+        assert!(held.len() < WAITING, "{}", held.len());
+        let other = take("10.0.1.1").expect("room for somebody else");
+        assert!(take("10.0.0.1").is_none());
+        drop((held, other));
         assert!(all.lock().is_empty(), "nothing is kept of who asks for nothing");
     }
 }

@@ -44,6 +44,8 @@ pub(super) enum Refusal {
     NotMember(String),
     #[error("This name was tried from your address with wrong passwords too often. Wait {} and try again.", minutes(*.0))]
     TooManyTries(Duration),
+    #[error("Very many people are signing in right now. Try again in a moment.")]
+    TooManySignIns,
     #[error("You have as many pages open as one user may have. Close some of them.")]
     TooManyStreams,
     #[error("As many pages are open from your address as one address may have. Close some of them.")]
@@ -81,7 +83,7 @@ impl Refusal {
             Self::WrongType => "This is not a form",
             Self::NotOver => "It is not over yet",
             Self::KindGone => "This cannot be run again",
-            Self::Unavailable => "Not now",
+            Self::TooManySignIns | Self::Unavailable => "Not now",
             Self::Internal => "Something went wrong",
         }
     }
@@ -102,7 +104,7 @@ impl Refusal {
             }
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotOver | Self::KindGone => StatusCode::CONFLICT,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManySignIns | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -111,6 +113,7 @@ impl Refusal {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Unavailable => Some(60),
+            Self::TooManySignIns => Some(5),
             Self::TooManyStreams | Self::CrowdedAddress => Some(10),
             Self::TooManyTries(wait) => {
                 Some(wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(600))
@@ -204,7 +207,9 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
         // They may look at nothing else either.
         Some(Refusal::NotMember(_)) => None,
         // It leads to the sign-in page where nobody is signed in.
-        Some(Refusal::DeadLink | Refusal::TooManyTries(_)) => Some((list, "Sign in")),
+        Some(Refusal::DeadLink | Refusal::TooManyTries(_) | Refusal::TooManySignIns) => {
+            Some((list, "Sign in"))
+        }
         Some(Refusal::NotOver | Refusal::KindGone) => {
             Some((restarted.unwrap_or(list), "Back to the operation"))
         }

@@ -47,7 +47,7 @@ pub(super) async fn open(
     match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
         Ok(Opened::Stream(reader, place)) => {
-            let Ok(place) = place_of(&app, place, &parts) else {
+            let Some(place) = place_of(&app, place, &parts) else {
                 metrics::counter!("liveops_streams_refused_total", "reason" => "address").increment(1);
                 return Refusal::CrowdedAddress.into_response();
             };
@@ -64,7 +64,7 @@ pub(super) async fn open(
         Err(error @ OpenError::ChannelNeeded) => {
             (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
         }
-        Err(OpenError::TooMany | OpenError::TooManyFromAddress) => {
+        Err(OpenError::TooMany) => {
             metrics::counter!("liveops_streams_refused_total", "reason" => "too_many").increment(1);
             Refusal::TooManyStreams.into_response()
         }
@@ -73,23 +73,19 @@ pub(super) async fn open(
 }
 
 /// The place as one of those of the client's address, where that is known.
-fn place_of(app: &App, place: StreamPlace, parts: &Parts) -> Result<StreamPlace, OpenError> {
-    /// Who opens streams again and again does not fill the log.
-    const TOLD: Duration = Duration::from_secs(60);
+fn place_of(app: &App, place: StreamPlace, parts: &Parts) -> Option<StreamPlace> {
     let client = client::address(&app.trusted_proxies, &parts.extensions, &parts.headers);
     if client == client::UNKNOWN {
-        return Ok(place);
+        return Some(place);
     }
-    place.from_address(client).inspect_err(|_| {
-        let mut told = app.crowd_told.lock();
-        if told.is_none_or(|at| at.elapsed() >= TOLD) {
-            *told = Some(Instant::now());
-            tracing::warn!(
-                %client,
-                "more streams than streams_per_address allows; if this is a proxy, name it in trusted_proxies and let it send X-Forwarded-For"
-            );
-        }
-    })
+    let place = place.from_address(client);
+    if place.is_none() && app.crowd_told.is_due() {
+        tracing::warn!(
+            %client,
+            "more streams than streams_per_address allows; if this is a proxy, name it in trusted_proxies and let it send X-Forwarded-For"
+        );
+    }
+    place
 }
 
 /// The same for every reason, so that nothing is learned from it.
