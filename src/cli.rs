@@ -15,6 +15,7 @@ mod token;
 mod user;
 mod watch;
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -174,7 +175,18 @@ pub(crate) fn main() -> Result<ExitCode, Failure> {
 
 /// Writes a line to stdout. Whoever closed it does not want to know, and a server goes on.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(std::io::stdout(), "{}", visible(line));
+}
+
+/// The line without control characters: names of files and what stands in a database may be of anybody's making, and a terminal
+/// would do what they say.
+pub(crate) fn visible(line: &str) -> Cow<'_, str> {
+    if !line.contains(char::is_control) {
+        return line.into();
+    }
+    let shown =
+        line.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
+    shown.collect::<String>().into()
 }
 
 /// Help as clap gives it; anything else as one line, as for a bad setting.

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Whoever reads may be gone; that is no reason to panic.
-            let _ = writeln!(std::io::stderr(), "liveops: {error}");
+            let _ = writeln!(std::io::stderr(), "liveops: {}", cli::visible(&error.to_string()));
             ExitCode::from(2)
         }
     }

@@ -353,6 +353,8 @@ pub struct Session {
     pub user: User,
     /// When it ends, however much it is used.
     pub expires: Timestamp,
+    /// When it was opened.
+    pub opened: Timestamp,
     /// When it was last used, as far as that was noted.
     pub used: Timestamp,
 }

@@ -59,6 +59,10 @@ fn key(path: &Path, text: &str) -> Result<SecretKey, SecretFileError> {
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
+    // A pipe of that name would be waited for.
+    if !path.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
     let file = OpenOptions::new().read(true).open(path)?;
     #[cfg(unix)]
     {

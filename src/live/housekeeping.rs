@@ -111,8 +111,9 @@ fn names(uploads: &Uploads) -> Vec<String> {
     names.filter(|name| uploads.is_ours(name)).collect()
 }
 
-/// The file, locked; none where a living process holds it.
+/// The file, locked; none where a living process holds it, or where it is no file: opening a pipe might take for ever.
 fn lock(path: &Path) -> Option<File> {
+    path.symlink_metadata().ok().filter(fs::Metadata::is_file)?;
     File::open(path).ok().filter(|file| file.try_lock().is_ok())
 }
 

@@ -109,8 +109,10 @@ pub fn uploads_in(folder: &Path, identity: u64) -> std::io::Result<Vec<(String, 
             continue;
         };
         // Whoever receives it holds its lock alone.
+        // What is no file, a pipe say, is none of ours, and opening it might take for ever.
+        let Some(file) = entry.metadata().ok().filter(std::fs::Metadata::is_file) else { continue };
         let is_received = std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock_shared().is_err());
-        if let (false, Ok(file)) = (is_received, entry.metadata()) {
+        if !is_received {
             all.push((name, file.len()));
         }
     }

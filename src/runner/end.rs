@@ -107,8 +107,8 @@ impl Inner {
                     }
                     return (None, None);
                 }
-                // It will be let go, so that the ending stays what it is.
-                Err(error @ StoreError::Busy(_)) if tries == 0 && begin.elapsed() < patience(&error) => {
+                // It may pass, so that the ending stays what it is.
+                Err(error) if tries == 0 && !run.lost_lines() && begin.elapsed() < patience(&error) => {
                     tracing::warn!(%error, "the ending could not be stored yet; trying on");
                     tokio::select! {
                         () = tokio::time::sleep(RETRY) => {}

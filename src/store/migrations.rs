@@ -122,13 +122,15 @@ CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, created
 ";
 
 /// Whether the run under way may be repeated, and how often that was done since somebody started the operation. When a
-/// session was last used: of those that are open now, that is taken to be now. And lists in the order in which operations came,
+/// session was opened, all of which lasted 14 days, and last used: of those that are open now, that is taken to be now. And lists in the order in which operations came,
 /// since a clock may be put back.
 const SIXTH: &str = "
 ALTER TABLE liveops_operations ADD COLUMN repeatable INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE liveops_operations ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE liveops_sessions ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE liveops_sessions ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
-UPDATE liveops_sessions SET used = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
+UPDATE liveops_sessions
+SET opened = expires - 14 * 86400 * 1000000, used = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
 DROP INDEX liveops_operations_listed;
 DROP INDEX liveops_operations_state;
 DROP INDEX liveops_operations_kind;

@@ -52,10 +52,11 @@ fn disposition(name: &str) -> HeaderValue {
 }
 
 /// The name without what is more than a name: no path, nothing hidden, nothing that cannot be seen or turns what is
-/// seen around, and its ending where that is within reach.
+/// seen around. Of a long one the end stays, which says what it is.
 fn harmless(name: &str) -> String {
     let odd = |c: char| c.is_control() || is_invisible(c) || "/\\:*?\"<>|".contains(c);
-    let name: String = name.chars().take(LONGEST).map(|c| if odd(c) { '_' } else { c }).collect();
+    let over = name.chars().count().saturating_sub(LONGEST);
+    let name: String = name.chars().skip(over).map(|c| if odd(c) { '_' } else { c }).collect();
     match name.trim().trim_matches(['.', ' ']) {
         "" => "upload".to_owned(),
         name => name.to_owned(),

@@ -39,8 +39,8 @@ impl SessionLimits {
     fn allow(&self, session: &Session, now: Timestamp) -> bool {
         /// Clocks are set right now and then.
         const SLACK: Duration = Duration::from_secs(3600);
-        let Session { expires, used, .. } = session;
-        let lives = *expires > now && *expires <= now + self.life + SLACK;
+        let Session { expires, opened, used, .. } = session;
+        let lives = *expires > now && *opened > now - self.life && *opened <= now + SLACK;
         let is_in_use = *used > now - self.idle && *used <= now + SLACK;
         lives && is_in_use
     }
@@ -200,7 +200,13 @@ impl Identify for Sessions {
 /// Whether somebody did something: what the page's script fetches by itself, and streams, go on without anybody there.
 fn is_by_a_person(parts: &Parts) -> bool {
     let is_background = parts.method.is_safe() && is_scripted(parts);
-    !is_background && !parts.uri.path().ends_with("/stream")
+    let says = |name: &str, what: &str| parts.headers.get(name).is_some_and(|value| value == what);
+    // Another site's page may load what it likes from here; a link of it that somebody followed is something else.
+    let is_own = !parts.headers.contains_key("sec-fetch-site")
+        || says("sec-fetch-site", "same-origin")
+        || says("sec-fetch-site", "none")
+        || (parts.method.is_safe() && says("sec-fetch-mode", "navigate"));
+    !is_background && is_own && !parts.uri.path().ends_with("/stream")
 }
 
 /// Whether a path on this site is worth going to after signing in: `/logout` is no page, and `/login` was

@@ -53,7 +53,7 @@ pub(crate) async fn a_session_is_kept_with_its_times_until_it_is_closed(home: &d
     let (_, reopened) = home.open();
     let found = async |digest| reopened.session(digest).await.expect("the store");
     let now = Timestamp::from_microsecond(now.as_microsecond()).expect("as it is stored");
-    let expected = |used| Some(Session { user: ada.clone(), expires: now + HOUR, used });
+    let expected = |used| Some(Session { user: ada.clone(), expires: now + HOUR, opened: now, used });
     assert_eq!(found(session).await, expected(now), "in other processes too");
     assert_eq!(found(Digest::of("other")).await, None);
     reopened.touch_session(session, now + HOUR / 2).await.expect("noted");

@@ -114,14 +114,15 @@ impl Accounts for Sqlite {
     async fn session(&self, session: Digest) -> StoreResult<Option<Session>> {
         let find = move |connection: &Connection| {
             let sql = format!(
-                "SELECT {USER}, expires, used FROM liveops_sessions JOIN liveops_users ON id = user_id
+                "SELECT {USER}, expires, opened, used FROM liveops_sessions JOIN liveops_users ON id = user_id
                  WHERE digest = ?1"
             );
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query([session.as_bytes()])?;
             let Some(row) = rows.next()? else { return Ok(None) };
-            let (expires, used) = (time(row.get("expires")?)?, time(row.get("used")?)?);
-            Ok(Some(Session { user: user(row)?, expires, used }))
+            let at = |column: &str| -> Result<Timestamp, Fault> { time(row.get(column)?) };
+            let (expires, opened, used) = (at("expires")?, at("opened")?, at("used")?);
+            Ok(Some(Session { user: user(row)?, expires, opened, used }))
         };
         self.0.readers.read(find).await
     }
@@ -197,7 +198,10 @@ impl Accounts for Sqlite {
 /// that is not there any more was ended.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Opens a session, and takes the occasion to remove those that are long over.
+/// So many are kept whatever the clock says: it may have leapt ahead, and nobody is signed out, or loses streams, by that.
+const FEW: u32 = 10_000;
+
+/// Opens a session, and takes the occasion to remove those that are long over, where there are many.
 fn insert_session(
     connection: &Connection,
     session: Digest,
@@ -205,9 +209,11 @@ fn insert_session(
     expires: Timestamp,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let sql = "DELETE FROM liveops_sessions WHERE expires <= ?1";
-    connection.prepare_cached(sql)?.execute([micros(now - KEPT)])?;
-    let sql = "INSERT INTO liveops_sessions (digest, user_id, expires, used) VALUES (?1, ?2, ?3, ?4)";
+    let sql = "DELETE FROM liveops_sessions
+               WHERE expires <= ?1 AND (SELECT count(*) FROM liveops_sessions) > ?2";
+    connection.prepare_cached(sql)?.execute(params![micros(now - KEPT), FEW])?;
+    let sql =
+        "INSERT INTO liveops_sessions (digest, user_id, expires, opened, used) VALUES (?1, ?2, ?3, ?4, ?4)";
     let mut statement = connection.prepare_cached(sql)?;
     statement.execute(params![session.as_bytes(), user_id, micros(expires), micros(now)])?;
     Ok(())

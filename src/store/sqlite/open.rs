@@ -39,6 +39,12 @@ pub(super) fn open(path: &Path, tables: Tables) -> StoreResult<(PathBuf, Connect
     let failed = |error: &dyn std::fmt::Display| {
         StoreError::Failed(format!("{} cannot be opened: {error}", path.display()).into())
     };
+    // SQLite deletes a log whose file is empty, and with it what was committed to it.
+    if path.metadata().map_or(0, |file| file.len()) == 0 && has_log(path) {
+        return Err(failed(
+            &"it is missing or empty, but its -wal file holds what was written to it: put it back, or move that away too",
+        ));
+    }
     if tables == Tables::Made {
         create(path).map_err(|error| failed(&error))?;
     }
@@ -103,8 +109,11 @@ pub(super) fn look(path: &Path, oldest: i64) -> Result<Connection, Fault> {
 
 /// Closing would move the write-ahead log of another program into a file that we only look at.
 fn leave_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
-    let log_left = wal_of(path).metadata().is_ok_and(|log| log.len() > 0);
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_left).map(drop)
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log(path)).map(drop)
+}
+
+fn has_log(path: &Path) -> bool {
+    wal_of(path).metadata().is_ok_and(|log| log.len() > 0)
 }
 
 /// Moves the write-ahead log's content into the file, by a connection of its own: the writer's is in a transaction when it is reached.
@@ -161,9 +170,20 @@ fn connect(path: &Path, tables: Tables) -> Result<Connection, Fault> {
     connection.pragma_update(None, "foreign_keys", true)?;
     // A log that one large transaction blew up doesn't stay so.
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
-    let found = migrations::migrate(&mut connection)?;
-    if found != migrations::KNOWN {
-        return Err(unknown(found));
+    let now = migrations::migrate(&mut connection)?;
+    if now != migrations::KNOWN {
+        return Err(unknown(now));
+    }
+    if (1..now).contains(&found) {
+        tracing::warn!(
+            from = found,
+            to = now,
+            "the tables were brought up to date: no older version starts on them any more"
+        );
+    }
+    if found < now {
+        // Without its log the file is then a database of ours all the same, and no empty one. Nothing hangs on it.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     }
     Ok(connection)
 }

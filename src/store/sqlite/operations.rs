@@ -242,7 +242,10 @@ impl Store for Sqlite {
     }
 
     async fn probe(&self, now: Timestamp) -> StoreResult<()> {
+        let worker = Arc::clone(&self.0.worker);
         let write = move |connection: &Connection| {
+            // Who cannot show that he lives claims nothing.
+            worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
             let sql = "INSERT OR REPLACE INTO liveops_meta (key, value) VALUES ('probed', ?1)";
             // Another value each time: SQLite writes nothing where nothing changes.
             connection.prepare_cached(sql)?.execute([now.as_microsecond()])?;

@@ -35,7 +35,8 @@ impl Place {
     /// # Errors
     /// [`StoreError::Replaced`] where one of them is gone, or another one has its name.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        match self.files.iter().all(|(path, id)| file_id(path) == *id) {
+        let is_empty = self.database.metadata().is_ok_and(|file| file.len() == 0);
+        match !is_empty && self.files.iter().all(|(path, id)| file_id(path) == *id) {
             true => Ok(()),
             false => Err(StoreError::Replaced(self.database.display().to_string())),
         }
@@ -49,9 +50,7 @@ impl Place {
             return;
         }
         for (path, _) in beside.iter().filter(|(path, id)| id.is_some() && file_id(path) == *id) {
-            let mut aside = path.as_os_str().to_owned();
-            aside.push(".replaced");
-            match std::fs::rename(path, &aside) {
+            match std::fs::rename(path, aside(path)) {
                 Ok(()) => {
                     tracing::warn!(file = %path.display(), "it belongs to a database that was replaced, and was renamed")
                 }
@@ -62,6 +61,18 @@ impl Place {
             }
         }
     }
+}
+
+/// A name for it that is not taken.
+fn aside(path: &Path) -> PathBuf {
+    let named = |end: String| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let numbered = (2..).map(|n| named(format!(".replaced-{n}")));
+    let mut names = std::iter::once(named(".replaced".to_owned())).chain(numbered);
+    names.find(|name| name.symlink_metadata().is_err()).unwrap_or_default()
 }
 
 /// Read without opening it: closing it again would free the locks of all of this process's connections (POSIX).
