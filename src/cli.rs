@@ -251,4 +251,13 @@ mod tests {
             "workers: \"-5\" (by --workers) cannot be used: expected a whole number from 1 to 1024"
         );
     }
+
+    #[test]
+    fn what_is_written_controls_no_terminal() {
+        assert_eq!(visible("a.db: 3 operations\u{e9}"), "a.db: 3 operations\u{e9}");
+        let hostile = "l.db-secret.\r\u{1b}[2Kok files\n\u{1b}]0;pwn\u{7}\u{9b}31m";
+        let shown = visible(hostile);
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+        assert!(shown.starts_with("l.db-secret.\\r\\u{1b}[2Kok files\\n"), "{shown}");
+    }
 }

@@ -247,4 +247,12 @@ async fn lower_limits_count_for_sessions_that_are_open() {
         let answer = site(life, idle).oneshot(request).await.expect("an answer");
         assert_eq!(answer.status() == StatusCode::OK, lasts, "{life:?} {idle:?}");
     }
+    // What is over stays so, also once the sign-in's own end comes near.
+    for _ in 0..10 {
+        home.clock.advance(DAY);
+        let request = Request::get("/operations").header(header::COOKIE, "liveops_session=ada");
+        let request = request.body(Body::empty()).expect("a request");
+        let answer = site(2 * DAY, 14 * DAY).oneshot(request).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    }
 }

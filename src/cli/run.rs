@@ -1,13 +1,15 @@
 //! `liveops run KIND`.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use liveops::live::Receiving;
 use liveops::operation::{FieldKind, Kind, Submitted, read_form};
-use liveops::store::{Accounts as _, Sqlite, User};
+use liveops::store::{Accounts as _, Sqlite, Store as _, StoreError, User};
 use liveops::{LiveOps, OperationId, State};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
@@ -16,11 +18,15 @@ use tokio_util::sync::CancellationToken;
 use super::follow::Follower;
 use super::server::Signals;
 use super::terminal::{LAST_WORDS, Terminal};
-use super::{Failure, INTERRUPTED, watch};
+use super::{Failure, INTERRUPTED, visible, watch};
 use crate::config::Settings;
 
 /// What "at once" may take: most often the ending can still be recorded.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the database can still be written, and how often in a row it could not when it is given up:
+/// what it would have to say of the operation is lost by then.
+const LOOK: Duration = Duration::from_secs(5);
+const LOOKS: u32 = 5;
 
 /// What is to be run, as it was typed.
 #[derive(Debug)]
@@ -43,13 +49,15 @@ pub(super) async fn run(
     let store = watch::open_and_update(&settings.database)?;
     let user = owner(&store, order.owner.as_deref()).await?;
     let viewer = watch::owner(user.id);
-    let live = watch::foreground(settings, store).await?;
+    let live = watch::foreground(settings, store.clone()).await?;
     let kind = live.kind(&order.kind).ok_or_else(|| no_kind(&live, &order.kind))?;
     let (values, files) = submitted(&live, kind, &order.fields, settings.max_upload_bytes).await?;
     let input = read_form(&kind.fields, &values)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))?;
     let mut signals = Signals::listen()?;
     let stop = CancellationToken::new();
+    let mut lost = std::pin::pin!(lost(&store));
+    let mut why_lost = None;
     let ended = {
         let course = async {
             let id = live.run(&viewer, &kind.name, input, files).await?;
@@ -60,6 +68,10 @@ pub(super) async fn run(
         loop {
             tokio::select! {
                 ended = &mut course => break Some(ended),
+                why = &mut lost => {
+                    why_lost = Some(why);
+                    break None;
+                }
                 () = signals.stop() => {
                     if stop.is_cancelled() {
                         break None;
@@ -74,6 +86,10 @@ pub(super) async fn run(
         && tokio::select! {
             () = live.all_ended() => true,
             () = signals.stop() => false,
+            why = &mut lost => {
+                why_lost = Some(why);
+                false
+            }
         };
     // What is still running is recorded as interrupted.
     let recorded = live.shutdown(Duration::ZERO);
@@ -85,6 +101,14 @@ pub(super) async fn run(
         std::mem::forget(live);
     }
     terminal.finish().await;
+    if let Some(why) = why_lost {
+        let why = visible(&why.to_string()).into_owned();
+        let _ = writeln!(
+            std::io::stderr(),
+            "liveops: how it ended could not be stored, so the next process marks it as interrupted: {why}"
+        );
+        return Ok(ExitCode::FAILURE);
+    }
     if stop.is_cancelled() && matches!(ended, Some(Err(_))) {
         // It could not even begin, and nobody wants it to any more.
         return Ok(ExitCode::from(INTERRUPTED));
@@ -123,6 +147,23 @@ async fn follow(
     match tokio::time::timeout(LAST_WORDS, following).await {
         Ok(state) => Ok((state?, Shown::Whole)),
         Err(_) => Ok((state, Shown::Part)),
+    }
+}
+
+/// Waits until the database could not be written for a while; for one that another program holds as long as it takes.
+async fn lost(store: &Sqlite) -> StoreError {
+    let mut failed = 0;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match store.probe(Timestamp::now()).await {
+            Err(error) if !matches!(error, StoreError::Busy(_)) => {
+                failed += 1;
+                if failed == LOOKS {
+                    return error;
+                }
+            }
+            _ => failed = 0,
+        }
     }
 }
 

@@ -204,6 +204,11 @@ async fn the_secret_that_demo_makes_is_its_owners_only() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).expect("ours");
     let line = refused(command(server.folder(), &["demo", "--listen", "127.0.0.1:0"]));
     assert!(line.contains("liveops.db-secret"), "{line}");
+    // Nobody waits for what will never come out of a pipe.
+    fs::remove_dir(&file).expect("ours");
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().expect("coreutils").success());
+    let line = refused(command(server.folder(), &["demo", "--listen", "127.0.0.1:0"]));
+    assert!(line.contains("liveops.db-secret") && line.contains("no file"), "{line}");
 }
 
 #[tokio::test]

@@ -299,17 +299,27 @@ async fn suffer(fault: Fault) {
 /// The commit of the ending waits for whoever holds the database, and is what the run came to.
 #[tokio::test]
 async fn an_ending_waits_for_a_database_that_is_held() {
+    an_ending_waits(HELD).await;
+}
+
+/// The same of a disk that is full for a moment.
+#[tokio::test]
+async fn an_ending_waits_for_a_disk_that_is_full_for_a_moment() {
+    an_ending_waits(FULL).await;
+}
+
+async fn an_ending_waits(fault: Fault) {
     let server = Server::start().await;
     let client = server.demo_user().await;
     let id = client.simulate(&[("steps", "40"), ("delay_ms", "50"), ("log_every", "1")]).await;
     client.reaches(&id, "running").await;
-    let other = (HELD.does)(&server);
+    let other = (fault.does)(&server);
     until("a commit that gave up", async || {
         server.said().contains("the ending could not be stored yet").then_some(())
     })
     .await;
     assert_eq!(client.page(&id).await.state, "running", "nothing is shown before it is committed");
-    (HELD.undone)(&server, other);
+    (fault.undone)(&server, other);
     assert_eq!(client.finished(&id).await.state, "succeeded");
 }
 

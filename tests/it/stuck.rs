@@ -154,6 +154,18 @@ async fn an_end_while_the_database_is_held_is_recorded_later() {
     assert_eq!(alone.state(), "succeeded");
 }
 
+/// What it has to say cannot be said any more, and whoever started it, from cron say, is not kept waiting for it.
+#[tokio::test]
+async fn a_run_whose_disk_stays_full_ends_and_says_why() {
+    let mut alone = Alone::start(&["steps=250", "delay_ms=20", "log_every=1"]).await;
+    let limit =
+        Command::new("prlimit").args(["--pid", &alone.running.id().to_string(), "--fsize=1:"]).status();
+    assert!(limit.expect("util-linux has prlimit").success());
+    alone.says("how it ended could not be stored").await;
+    assert_eq!(exit_code(&mut alone.running).await, Some(1));
+    assert_eq!(alone.state(), "running", "the next process marks it");
+}
+
 #[tokio::test]
 async fn a_second_interrupt_waits_for_nobody() {
     let mut alone = Alone::start(&["steps=100000", "delay_ms=20"]).await;

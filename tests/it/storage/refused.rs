@@ -84,6 +84,32 @@ async fn a_version_that_no_program_of_ours_wrote() {
     assert!(line.contains("restore it from a backup"), "{line}");
 }
 
+/// SQLite would delete the log of a file that is empty, and what was committed to it.
+#[tokio::test]
+async fn a_log_whose_file_is_missing_or_empty() {
+    let mut server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "3"), ("log_every", "1")]).await;
+    client.finished(&id).await;
+    server.kill();
+    let (folder, file) = (server.folder(), server.folder().join("liveops.db"));
+    let aside = folder.join("aside");
+    fs::rename(&file, &aside).expect("ours");
+    for empty in [false, true] {
+        if empty {
+            fs::write(&file, "").expect("ours");
+        }
+        let line = refused(liveops(folder), folder).await;
+        assert!(
+            line.contains("liveops.db") && line.contains("-wal") && line.contains("put it back"),
+            "{line}"
+        );
+    }
+    fs::rename(&aside, &file).expect("ours");
+    let server = server.again().await;
+    assert_eq!(client.at(&server).page(&id).await.state, "succeeded", "nothing was lost");
+}
+
 #[tokio::test]
 async fn a_damaged_file() {
     let server = stopped().await;
