@@ -1,5 +1,6 @@
 //! `liveops backup FILE`: a copy of everything, made while servers run.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,15 @@ use indicatif::HumanBytes;
 use liveops::store::{Copied, Sqlite};
 use tempfile::{Builder, TempDir};
 
+use super::check::few;
 use super::server::Signals;
 use super::{Failure, INTERRUPTED, say};
 use crate::config::{Settings, beside};
+
+/// What comes before the random end of a name until the backup is whole.
+pub(super) const UNFINISHED: &str = "-unfinished-";
+/// How long this end is.
+pub(super) const RANDOM: usize = 12;
 
 pub(super) async fn backup(file: &Path, settings: &Settings) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
@@ -39,7 +46,7 @@ pub(super) async fn backup(file: &Path, settings: &Settings) -> Result<ExitCode,
     if secret.exists() {
         say(&format!("not copied: the key in {}; keep it in another place", secret.display()));
     }
-    warn_of(&written.missing, &settings.database);
+    warn_of(written.missing, &settings.database);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -49,8 +56,8 @@ struct Written {
     bytes: u64,
     /// The folder of the uploads, how many there are and their bytes; none where no operation needs any.
     uploads: Option<(PathBuf, usize, u64)>,
-    /// Uploads that were not there.
-    missing: Vec<String>,
+    /// Uploads that were not there, each with an operation that needs it.
+    missing: BTreeMap<String, String>,
 }
 
 /// Writes all of it under other names first: what bears the name of a backup is a whole one. None where it was stopped.
@@ -58,6 +65,9 @@ fn write(database: &Path, file: &Path, goes_on: &impl Fn() -> bool) -> Result<Op
     let failed = |error: io::Error| format!("{} cannot be written: {error}", file.display());
     let name = file.file_name().ok_or_else(|| format!("{} is no name of a file", file.display()))?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(format!("there is no folder {}: make it, or choose another one", folder.display()).into());
+    }
     let uploads = beside(file, "-uploads");
     for path in [file, &uploads] {
         if path.symlink_metadata().is_ok() {
@@ -68,9 +78,9 @@ fn write(database: &Path, file: &Path, goes_on: &impl Fn() -> bool) -> Result<Op
         return Err(format!("database: there is no file {}", database.display()).into());
     }
     let mut prefix = name.to_owned();
-    prefix.push("-unfinished-");
+    prefix.push(UNFINISHED);
     let mut builder = Builder::new();
-    builder.prefix(&prefix).rand_bytes(12);
+    builder.prefix(&prefix).rand_bytes(RANDOM);
     // Its owner's only, as a temporary file is. Closed, since closing it later would free SQLite's locks.
     let unfinished = builder.tempfile_in(folder).map_err(failed)?.into_temp_path();
     let Some(copied) = Sqlite::back_up(database, &unfinished, goes_on)? else { return Ok(None) };
@@ -104,7 +114,7 @@ struct Copies {
     folder: TempDir,
     count: usize,
     bytes: u64,
-    missing: Vec<String>,
+    missing: BTreeMap<String, String>,
 }
 
 /// Copies the uploads after the database: whatever its rows need was there before them. No links: a backup shares nothing with
@@ -120,8 +130,8 @@ fn copy_uploads(
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
     let folder = builder.tempdir_in(beside_file)?;
     let from = beside(database, "-uploads");
-    let mut copies = Copies { folder, count: 0, bytes: 0, missing: Vec::new() };
-    for name in &copied.uploads {
+    let mut copies = Copies { folder, count: 0, bytes: 0, missing: BTreeMap::new() };
+    for (name, operation) in &copied.uploads {
         if !goes_on() {
             return Ok(None);
         }
@@ -129,14 +139,14 @@ fn copy_uploads(
         let source = Some(from.join(name)).filter(|path| path.file_name() == Some(name.as_ref()));
         let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|file| file.is_file());
         let Some(source) = source.filter(is_file) else {
-            copies.missing.push(name.clone());
+            copies.missing.insert(name.clone(), operation.clone());
             continue;
         };
         let to = copies.folder.path().join(name);
         match fs::copy(source, &to) {
             Ok(bytes) => copies.bytes += bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                copies.missing.push(name.clone());
+                copies.missing.insert(name.clone(), operation.clone());
                 continue;
             }
             Err(error) => return Err(error),
@@ -149,18 +159,18 @@ fn copy_uploads(
 }
 
 /// Says which uploads were not there, but for those that were removed with their operations meanwhile.
-fn warn_of(missing: &[String], database: &Path) {
+fn warn_of(mut missing: BTreeMap<String, String>, database: &Path) {
     if missing.is_empty() {
         return;
     }
-    let needed = match Sqlite::uploaded(database) {
-        Ok(uploaded) => uploaded.needed.iter().filter(|name| missing.contains(name)).count(),
-        // Of an older version; nothing removes its uploads then.
-        Err(_) => missing.len(),
-    };
-    if needed > 0 {
+    // One of an older version cannot be asked; nothing removes its uploads then.
+    if let Ok(uploaded) = Sqlite::uploaded(database) {
+        missing.retain(|name, _| uploaded.needed.contains_key(name));
+    }
+    if !missing.is_empty() {
         tracing::warn!(
-            uploads = needed,
+            uploads = missing.len(),
+            missing = few(&missing),
             folder = %beside(database, "-uploads").display(),
             "operations need uploads that are not there, so that they cannot be run again"
         );

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use tokio::time::timeout;
 
 use super::headers;
@@ -34,6 +34,7 @@ where
     R: Fn() -> String + Clone + Send + Sync + 'static,
 {
     describe();
+    appear(&live);
     Router::new()
         .route("/metrics", get(serve::<R>))
         .fallback(async || (StatusCode::NOT_FOUND, "there is /metrics here, and nothing else\n"))
@@ -85,6 +86,33 @@ fn record(live: &LiveOps, census: Census) {
 
 fn operations(kind: &str, state: OperationState) -> metrics::Gauge {
     gauge!("liveops_operations", "kind" => kind.to_owned(), "state" => state.as_str())
+}
+
+/// What is known beforehand is there from the start: `increase()` does not see how a figure that appears came to be above 0.
+fn appear(live: &LiveOps) {
+    for name in [
+        "liveops_streams_opened_total",
+        "liveops_operations_interrupted_total",
+        "liveops_operations_repeated_total",
+        "liveops_frame_bytes_total",
+        "liveops_commits_total",
+        "liveops_writes_total",
+        "liveops_logins_failed_total",
+    ] {
+        counter!(name).increment(0);
+    }
+    for reason in ["address", "token", "too_many"] {
+        counter!("liveops_streams_refused_total", "reason" => reason).increment(0);
+    }
+    for kind in live.kinds() {
+        counter!("liveops_operations_started_total", "kind" => kind.name.clone()).increment(0);
+    }
+    for state in OperationState::ALL.into_iter().filter(|state| state.is_final()) {
+        counter!("liveops_operations_ended_total", "state" => state.as_str()).increment(0);
+    }
+    // They may go up and down already.
+    gauge!("liveops_streams_open").increment(0);
+    gauge!("liveops_runs").increment(0);
 }
 
 fn describe() {

@@ -124,6 +124,9 @@ async fn nothing_is_ever_overwritten() {
     let folder = empty();
     std::os::unix::fs::symlink("nowhere", folder.path().join("copy.db")).expect("a link");
     refused(back_up(server.folder(), &folder.path().join("copy.db")));
+    // A folder is not made.
+    let line = refused(back_up(server.folder(), &folder.path().join("none/copy.db")));
+    assert!(line.contains("there is no folder") && line.contains("none: make it, or choose"), "{line}");
     // Its own database is there too, also by another way.
     let before = files(server.folder());
     refused(back_up(server.folder(), &server.folder().join("liveops.db")));
@@ -135,11 +138,12 @@ async fn nothing_is_ever_overwritten() {
 #[test]
 fn what_is_no_database_of_ours_is_refused() {
     type Make<'a> = &'a dyn Fn(&Path);
-    let cases: [(&str, Make<'_>); 6] = [
+    let cases: [(&str, Make<'_>); 8] = [
         ("there is no file", &|_| {}),
         ("no tables of liveops", &|path| fs::write(path, "").expect("it is written")),
-        ("not a database", &|path| fs::write(path, "dear diary").expect("it is written")),
-        ("not a database", &|path| fs::write(path, [0xA5; 10_000]).expect("it is written")),
+        ("it is a folder: name a file", &|path| fs::create_dir(path).expect("a folder")),
+        ("not a database: restore", &|path| fs::write(path, "dear diary").expect("it is written")),
+        ("not a database: restore", &|path| fs::write(path, [0xA5; 10_000]).expect("it is written")),
         ("schema version 99", &|path| {
             drop(liveops::store::Sqlite::open(path).expect("it opens"));
             let database = Connection::open(path).expect("it opens");
@@ -147,7 +151,13 @@ fn what_is_no_database_of_ours_is_refused() {
                 .execute("UPDATE liveops_meta SET value = 99 WHERE key = 'version'", [])
                 .expect("another version");
         }),
-        ("corrupt", &|path| {
+        ("none that this program ever wrote: restore", &|path| {
+            drop(liveops::store::Sqlite::open(path).expect("it opens"));
+            let database = Connection::open(path).expect("it opens");
+            let sql = "UPDATE liveops_meta SET value = -1 WHERE key = 'version'";
+            database.execute(sql, []).expect("another version");
+        }),
+        ("its copy: restore it from an earlier one", &|path| {
             drop(liveops::store::Sqlite::open(path).expect("it opens"));
             let database = Connection::open(path).expect("it opens");
             let sql = "INSERT INTO liveops_users VALUES (?1, ?1, hex(zeroblob(500)), 0, NULL, 0)";
@@ -220,5 +230,6 @@ async fn an_upload_that_is_missing_is_told_and_no_other_file_is_taken_for_one() 
     let (_, stderr) = text(&output);
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("uploads=2") && stderr.contains("cannot be run again"), "{stderr}");
+    assert!(stderr.contains(&format!("../other of operation {id}, ")), "{stderr}");
     assert_eq!(files(to.path()).into_keys().collect::<Vec<_>>(), ["copy.db"]);
 }

@@ -75,19 +75,35 @@ async fn work(client: &Client) -> (String, String) {
 async fn what_is_well_is_said_to_be_and_nothing_changes() {
     let mut server = Server::start().await;
     work(&server.demo_user().await).await;
+    fs::write(server.folder().join("letter-unfinished-yet"), "Dear").expect("it is written");
+    std::os::unix::fs::symlink("liveops.db", server.folder().join("link.db")).expect("a link");
     for running in [true, false] {
         let before = files(server.folder());
-        let (said, code) = check(server.folder(), &[]);
-        assert!(code == 0 && said.lines().all(|line| line.starts_with("ok ")), "{code}: {said}");
-        assert!(
-            said.contains("2 operations") && said.contains(&format!("{} run", u8::from(running))),
-            "{said}"
-        );
+        for name in ["liveops.db", "link.db"] {
+            let (said, code) = check(server.folder(), &[("database", name)]);
+            assert!(code == 0 && said.lines().all(|line| line.starts_with("ok ")), "{code}: {said}");
+            assert!(
+                said.contains("2 operations") && said.contains(&format!("{} run", u8::from(running))),
+                "{name}: {said}"
+            );
+        }
         assert!(files(server.folder()) == before, "its files changed: running {running}");
         if running {
             server.terminate().await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_fresh_backup_is_well() {
+    let server = Server::start().await;
+    work(&server.demo_user().await).await;
+    let folder = empty();
+    let mut command = liveops(server.folder());
+    command.arg("backup").arg(folder.path().join("liveops.db"));
+    assert!(finish(command, "").status.success());
+    let (said, code) = check(folder.path(), &[("secret_key", "a key of more than thirty-two bytes")]);
+    assert!(code == 0 && said.lines().all(|line| line.starts_with("ok ")), "{code}: {said}");
 }
 
 /// An upload on its way, an operation of which retention has removed a part, and one that writes as fast as it can.
@@ -132,6 +148,9 @@ async fn what_is_received_written_or_removed_at_the_time_is_no_damage() {
 
 type Harm<'a> = &'a dyn Fn(&Path);
 
+/// What to do about an error.
+const ADVICE: [&str; 5] = ["restore ", "run chmod ", "name a", "use the newer ", "let serve make it"];
+
 #[tokio::test]
 async fn each_damage_is_told() {
     let mut server = Server::start().await;
@@ -162,7 +181,10 @@ async fn each_damage_is_told() {
     let loose = sql("PRAGMA foreign_keys = OFF; INSERT INTO liveops_uploads VALUES ('a', 'b')".to_owned());
     let newer = sql("UPDATE liveops_meta SET value = 99 WHERE key = 'version'".to_owned());
     let older = sql("UPDATE liveops_meta SET value = 1 WHERE key = 'version'".to_owned());
-    let mode = sql("PRAGMA journal_mode = DELETE".to_owned());
+    let odd = sql("UPDATE liveops_meta SET value = 'x' WHERE key = 'version'".to_owned());
+    let below = sql("UPDATE liveops_meta SET value = -1 WHERE key = 'version'".to_owned());
+    let needs = |name: char| format!("INSERT INTO liveops_uploads VALUES ('{name}', '{imported}');");
+    let several = sql("abcde".chars().map(needs).collect());
     let upload = |folder: &Path| {
         fs::remove_dir_all(folder.join("liveops.db-uploads")).expect("it is there");
     };
@@ -188,14 +210,37 @@ async fn each_damage_is_told() {
         bytes[middle..middle + 8192].fill(0x5A);
         fs::write(folder.join("liveops.db"), bytes).expect("it is written");
     };
+    let older_bytes = |folder: &Path| {
+        older(folder);
+        bytes(folder);
+    };
+    let head = |folder: &Path| {
+        let mut bytes = fs::read(folder.join("liveops.db")).expect("its bytes");
+        bytes[..4096].fill(0x5A);
+        fs::write(folder.join("liveops.db"), bytes).expect("it is written");
+    };
     let cut = |folder: &Path| {
         let bytes = fs::read(folder.join("liveops.db")).expect("its bytes");
         fs::write(folder.join("liveops.db"), &bytes[..bytes.len() / 2]).expect("it is written");
     };
     let rubbish = |folder: &Path| fs::write(folder.join("liveops.db"), "dear diary").expect("it is written");
+    let emptied = |folder: &Path| fs::write(folder.join("liveops.db"), "").expect("it is written");
+    let inside = |folder: &Path| {
+        fs::remove_file(folder.join("liveops.db")).expect("it is there");
+        fs::create_dir(folder.join("liveops.db")).expect("a folder");
+    };
     let gone = |folder: &Path| fs::remove_file(folder.join("liveops.db")).expect("it is there");
     let half = |folder: &Path| fs::write(folder.join("liveops.db-secret.abc"), "").expect("it is written");
-    let cases: [(&str, &str, Harm<'_>); 23] = [
+    let left =
+        |name: &'static str| move |folder: &Path| fs::write(folder.join(name), "").expect("it is written");
+    let wal = left("liveops.db-wal.replaced");
+    let shm = left("liveops.db-shm.replaced");
+    let killed = left("copy.db-unfinished-0aZ123456789");
+    let killed_uploads = |folder: &Path| {
+        fs::create_dir(folder.join("copy.db-unfinished-0aZ123456789")).expect("a folder");
+    };
+    let needed_by = format!(" of operation {imported}");
+    let cases: [(&str, &str, Harm<'_>); 33] = [
         ("error    database: operation ", "operation", &input),
         ("error    database: operation ", "operation", &ending),
         ("error    database: operation ", "asleep", &state),
@@ -208,16 +253,26 @@ async fn each_damage_is_told() {
         ("error    database: log of operation ", "line 1 of a log is damaged", &line),
         ("error    database: liveops_uploads", "1 rows belong to nothing", &loose),
         ("error    database: ", "schema version 99", &newer),
-        ("warning  database: ", "schema version 1", &older),
-        ("warning  database: ", "write-ahead log", &mode),
-        ("error    uploads: 1 that operations need are not in", "liveops.db-uploads", &upload),
+        ("warning  database: ", "schema version 1: its records, pages, logs and uploads were not", &older),
+        ("error    database: ", "is damaged: restore it from a backup", &older_bytes),
+        ("error    database: ", "none that this program ever wrote: restore it from a backup", &odd),
+        ("error    database: ", "none that this program ever wrote: restore it from a backup", &below),
+        ("error    uploads: 1 that operations need are not in", &needed_by, &upload),
+        ("error    uploads: 5 that operations need are not in", "and 2 more", &several),
         ("warning  uploads: 1 in ", "needed by no operation, 4 B", &stray),
-        ("warning  processes: 1 died", "", &dead),
+        ("warning  processes: 1 died", "as interrupted, or runs it again", &dead),
         ("warning  files: ", "liveops.db is for other users too (644)", &open),
         ("error    secret_key: the file ", "other users can read it", &secret),
+        ("warning  files: ", "liveops.db-wal.replaced was left by a server", &wal),
+        ("warning  files: ", "liveops.db-shm.replaced was left by a server", &shm),
+        ("warning  files: ", "copy.db-unfinished-0aZ123456789 was left by a backup", &killed),
+        ("warning  files: ", "copy.db-unfinished-0aZ123456789 was left by a backup", &killed_uploads),
         ("error    database: ", "is damaged", &bytes),
-        ("error    database: ", "malformed", &cut),
-        ("error    database: ", "not a database", &rubbish),
+        ("error    database: ", "malformed: restore it from a backup", &cut),
+        ("error    database: ", "not a database: restore it from a backup", &head),
+        ("error    database: ", "not a database: restore it from a backup", &rubbish),
+        ("error    database: ", "no tables of liveops: name another file", &emptied),
+        ("error    database: ", "it is a folder: name a file", &inside),
         ("error    database: there is no file", "", &gone),
     ];
     for (begin, part, harm) in
@@ -230,6 +285,9 @@ async fn each_damage_is_told() {
         let (said, code) = check(folder.path(), &[]);
         let told = said.lines().any(|line| line.starts_with(begin) && line.contains(part));
         assert!(told, "{begin}…{part} in {said}");
+        let error = said.lines().rfind(|line| line.starts_with("error "));
+        let advised = error.is_none_or(|line| ADVICE.iter().any(|advice| line.contains(advice)));
+        assert!(advised, "{begin}…{part}: what is to be done? {said}");
         assert_eq!(code, i32::from(begin.starts_with("error")), "{begin}…{part}: {said}");
         assert!(files(folder.path()) == before, "{begin}…{part}: its files changed");
     }
@@ -251,6 +309,7 @@ fn settings_are_looked_at_as_a_server_does() {
     let settings = [("secret_key", key), ("templates", templates.to_str().expect("UTF-8"))];
     let (said, code) = check(folder.path(), &settings);
     assert!(code == 1 && said.contains("error    templates: ") && said.contains("base.html"), "{said}");
+    assert!(!said.contains("templates: templates: "), "{said}");
     fs::write(templates.join("base.html"), "fine").expect("it is written");
     assert_eq!(check(folder.path(), &settings).1, 0);
 

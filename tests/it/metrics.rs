@@ -81,6 +81,42 @@ async fn what_happens_is_counted() {
     open(0.0).await;
 }
 
+/// What appears with its first event has no increase that could raise an alarm.
+#[tokio::test]
+async fn what_did_not_happen_yet_is_there_as_none() {
+    let server = Server::with(&[("metrics_listen", "127.0.0.1:0")]).await;
+    let metrics = address(&server).await;
+    let text = read(&metrics).await;
+    for name in [
+        "liveops_runs",
+        "liveops_streams_open",
+        "liveops_streams_opened_total",
+        "liveops_streams_refused_total{reason=\"token\"}",
+        "liveops_streams_refused_total{reason=\"too_many\"}",
+        "liveops_streams_refused_total{reason=\"address\"}",
+        "liveops_operations_started_total{kind=\"simulate\"}",
+        "liveops_operations_started_total{kind=\"csv_import\"}",
+        "liveops_operations_ended_total{state=\"succeeded\"}",
+        "liveops_operations_ended_total{state=\"failed\"}",
+        "liveops_operations_ended_total{state=\"cancelled\"}",
+        "liveops_operations_ended_total{state=\"interrupted\"}",
+        "liveops_operations_interrupted_total",
+        "liveops_operations_repeated_total",
+        "liveops_frame_bytes_total",
+        "liveops_logins_failed_total",
+    ] {
+        assert_eq!(value(&text, name), 0.0, "{name}");
+    }
+    // At the start something may have been written.
+    assert!(value(&text, "liveops_commits_total") >= 0.0 && value(&text, "liveops_writes_total") >= 0.0);
+    let client = server.demo_user().await;
+    let id = client.simulate(&[("steps", "1"), ("outcome", "fail")]).await;
+    assert_eq!(client.finished(&id).await.state, "failed");
+    let failed =
+        async || value(&read(&metrics).await, "liveops_operations_ended_total{state=\"failed\"}") == 1.0;
+    until("its end is counted", async || failed().await.then_some(())).await;
+}
+
 #[tokio::test]
 async fn a_database_that_does_not_answer_hides_no_other_figure() {
     let server = Server::with(&[("metrics_listen", "127.0.0.1:0")]).await;

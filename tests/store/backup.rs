@@ -53,8 +53,8 @@ fn tables_of_an_older_version_are_backed_up_as_far_as_they_say_whose_uploads_are
         match copied {
             Ok(_) => assert!(expected, "{version}"),
             Err(StoreError::Older { found, .. }) => assert_eq!((expected, found), (false, version)),
-            Err(StoreError::NoTables(_)) => assert_eq!(version, 0),
-            Err(other) => panic!("{version}: {other}"),
+            // No program ever wrote such a version.
+            Err(other) => assert_eq!(version, 0, "{other}"),
         }
     }
 }

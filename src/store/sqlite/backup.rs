@@ -1,12 +1,13 @@
 //! A copy of the database as it is at one moment, made while others write.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::fault::Fault;
-use super::{Sqlite, open};
+use super::{Sqlite, check, open};
 use crate::store::{StoreError, StoreResult};
 
 /// The first version that says whose the uploads are.
@@ -19,8 +20,8 @@ const STEP: i32 = 1000;
 pub struct Copied {
     /// How many operations there are in it.
     pub operations: u64,
-    /// The names of the uploads that they need, which lie in a folder of their own.
-    pub uploads: Vec<String>,
+    /// The names of the uploads that they need, which lie in a folder of their own, each with one of these operations.
+    pub uploads: BTreeMap<String, String>,
 }
 
 impl Sqlite {
@@ -80,7 +81,9 @@ fn sound(copy: &Connection) -> Result<(), Fault> {
         return Ok(());
     }
     let answer = answer.replace('\n', " ");
-    Err(Fault::stored(format!("it is corrupt, and so would be its copy ({answer})")))
+    Err(Fault::stored(format!(
+        "it is corrupt, and so would be its copy: restore it from an earlier one ({answer})"
+    )))
 }
 
 fn finish(copy: &Connection) -> Result<Copied, Fault> {
@@ -88,7 +91,5 @@ fn finish(copy: &Connection) -> Result<Copied, Fault> {
     copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
     copy.execute_batch("DELETE FROM liveops_sessions; DELETE FROM liveops_login_links")?;
     let operations: i64 = copy.query_row("SELECT count(*) FROM liveops_operations", [], |row| row.get(0))?;
-    let mut names = copy.prepare("SELECT DISTINCT name FROM liveops_uploads")?;
-    let uploads = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(Copied { operations: operations.unsigned_abs(), uploads })
+    Ok(Copied { operations: operations.unsigned_abs(), uploads: check::needed(copy)? })
 }

@@ -1,5 +1,6 @@
 //! A look at everything that is stored: whether it is whole, and can be read as it was written.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, Row};
@@ -23,8 +24,8 @@ pub struct Checked {
     pub operations: u64,
     /// How many lines their logs have.
     pub lines: u64,
-    /// Whether it is set to the write-ahead log, as each server sets it.
-    pub write_ahead: bool,
+    /// The version of its tables where it is older than what this program knows. Then only the file was looked at, not what is in it.
+    pub older: Option<i64>,
     /// What is damaged, one line for each, but no more than some.
     pub damage: Vec<String>,
     /// How much of it there is.
@@ -36,8 +37,8 @@ pub struct Checked {
 pub struct Uploaded {
     /// By what they are told from those of others: [`Store::identity`](super::Store::identity).
     pub identity: u64,
-    /// The names of those that operations need.
-    pub needed: Vec<String>,
+    /// The names of those that operations need, each with one of these operations.
+    pub needed: BTreeMap<String, String>,
 }
 
 /// A part of the look.
@@ -47,14 +48,17 @@ impl Sqlite {
     /// Looks at everything in the file, as it is at one moment, and changes nothing; others go on to read and write it. It blocks.
     ///
     /// # Errors
-    /// [`StoreError::NoTables`](super::StoreError::NoTables), [`StoreError::Older`](super::StoreError::Older) and
-    /// [`StoreError::Newer`](super::StoreError::Newer) where it has other tables, otherwise what SQLite says of a file that cannot be
-    /// read at all.
+    /// [`StoreError::NoTables`](super::StoreError::NoTables) and [`StoreError::Newer`](super::StoreError::Newer) where it has other
+    /// tables, otherwise what SQLite says of a file that cannot be read at all.
     pub fn check(path: impl AsRef<Path>) -> StoreResult<Checked> {
-        let connection = open::look(path.as_ref(), migrations::KNOWN).map_err(Fault::of_read)?;
-        let mut checked = Checked::default();
-        const PARTS: [Part; 6] = [begin, file, references, operations, pages, logs];
-        for part in PARTS {
+        let connection = open::look(path.as_ref(), 1).map_err(Fault::of_read)?;
+        let version = migrations::version(&connection).map_err(|error| Fault::from(error).of_read())?;
+        let older = Some(version).filter(|version| *version < migrations::KNOWN);
+        let mut checked = Checked { older, ..Checked::default() };
+        const OF_FILE: [Part; 2] = [begin, file];
+        // They know the tables as they are now.
+        const OF_TABLES: [Part; 4] = [references, operations, pages, logs];
+        for part in OF_FILE.into_iter().chain(OF_TABLES.into_iter().filter(|_| older.is_none())) {
             // What is damaged in one place may be whole in another.
             if let Err(fault) = part(&connection, &mut checked) {
                 checked.found(fault.of_read().to_string());
@@ -66,7 +70,7 @@ impl Sqlite {
     /// The uploads that the operations in the file need now. Changes nothing.
     ///
     /// # Errors
-    /// As for [`check`](Self::check).
+    /// As for [`check`](Self::check), and [`StoreError::Older`](super::StoreError::Older).
     pub fn uploaded(path: impl AsRef<Path>) -> StoreResult<Uploaded> {
         let connection = open::look(path.as_ref(), migrations::KNOWN).map_err(Fault::of_read)?;
         uploaded(&connection).map_err(Fault::of_read)
@@ -75,9 +79,14 @@ impl Sqlite {
 
 fn uploaded(connection: &Connection) -> Result<Uploaded, Fault> {
     let identity = open::identity(connection)?;
-    let mut names = connection.prepare("SELECT DISTINCT name FROM liveops_uploads")?;
-    let needed = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(Uploaded { identity, needed })
+    Ok(Uploaded { identity, needed: needed(connection)? })
+}
+
+/// The names of the uploads that operations need, each with one of these operations.
+pub(super) fn needed(connection: &Connection) -> Result<BTreeMap<String, String>, Fault> {
+    let mut names = connection.prepare("SELECT name, min(operation) FROM liveops_uploads GROUP BY name")?;
+    let needed = names.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(needed.collect::<Result<_, _>>()?)
 }
 
 impl Checked {
@@ -94,11 +103,8 @@ impl Checked {
     }
 }
 
-fn begin(connection: &Connection, checked: &mut Checked) -> Result<(), Fault> {
-    connection.execute_batch("BEGIN")?;
-    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-    checked.write_ahead = mode == "wal";
-    Ok(())
+fn begin(connection: &Connection, _: &mut Checked) -> Result<(), Fault> {
+    Ok(connection.execute_batch("BEGIN")?)
 }
 
 fn file(connection: &Connection, checked: &mut Checked) -> Result<(), Fault> {

@@ -80,30 +80,41 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
 }
 
 /// A connection for a look at everything, which writes nothing. It may write all the same, so that what SQLite puts beside the
-/// file goes again: who only reads leaves that behind. Tables of a version before `oldest` are refused.
+/// file goes again: who only reads leaves that behind. Tables of a version before `oldest` are refused. Each error says what to do.
 pub(super) fn look(path: &Path, oldest: i64) -> Result<Connection, Fault> {
+    if path.is_dir() {
+        return Err(Fault::stored("it is a folder: name a file with --database"));
+    }
     // Reading it ourselves is not an option, see `SMALLEST`.
     if path.metadata().is_ok_and(|file| (1..SMALLEST).contains(&file.len())) {
-        return Err(Fault::stored("file is not a database"));
+        return Err(Fault::stored("file is not a database: restore it from a backup"));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(unusable)?;
     connection.busy_timeout(BUSY)?;
     leave_log(&connection, path)?;
-    let found = migrations::version(&connection).map_err(|error| match error.sqlite_error_code() {
+    match migrations::version(&connection).map_err(unusable)? {
+        0 => Err(StoreError::NoTables(path.display().to_string()).into()),
+        found if !(0..=migrations::KNOWN).contains(&found) => Err(unknown(found)),
+        found if found < oldest => Err(StoreError::Older { found, known: migrations::KNOWN }.into()),
+        _ => Ok(connection),
+    }
+}
+
+/// A file that cannot be looked at, and what to do then.
+fn unusable(error: rusqlite::Error) -> Fault {
+    match error.sqlite_error_code() {
         // Of a file with a write-ahead log, also who only reads has to write beside it.
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
             Fault::stored(format!("it and its folder have to be writable: use the server's user ({error})"))
         }
-        _ => Fault::from(error),
-    });
-    match found? {
-        0 => Err(StoreError::NoTables(path.display().to_string()).into()),
-        found if found > migrations::KNOWN => {
-            Err(StoreError::Newer { found, known: migrations::KNOWN }.into())
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            Fault::stored(format!("{error}: restore it from a backup"))
         }
-        found if found < oldest => Err(StoreError::Older { found, known: migrations::KNOWN }.into()),
-        _ => Ok(connection),
+        Some(ErrorCode::DatabaseBusy) => {
+            Fault::stored(format!("another program holds the database: try again ({error})"))
+        }
+        _ => error.into(),
     }
 }
 
