@@ -1,6 +1,8 @@
 //! The HTTP server: HTTP/1.1 connections until a signal ends it.
 
 mod dressed;
+#[cfg(test)]
+mod tests;
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -28,17 +30,32 @@ use dressed::Dressed;
 
 /// Two signals within this are one.
 const MOMENT: Duration = Duration::from_millis(300);
-/// How long a request's head may take.
-const HEAD: Duration = Duration::from_secs(30);
 /// So much of an answer is held for a client that does not take it, and a request's head may be so long.
 const BUFFER: usize = 64 * 1024;
-/// A client that is gone, or reads nothing of what is sent to it, is waited for so long (TCP_USER_TIMEOUT, tcp(7)).
-#[cfg(target_os = "linux")]
-const UNREAD: Duration = Duration::from_secs(120);
 /// When a connection could not be accepted, the next is tried so much later.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long answers that are under way may take when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// How long clients are waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For a request's head.
+    head: Duration,
+    /// For one that is gone, or reads nothing of what is sent to it (TCP_USER_TIMEOUT, tcp(7)).
+    #[cfg(target_os = "linux")]
+    unread: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            #[cfg(target_os = "linux")]
+            unread: Duration::from_secs(120),
+        }
+    }
+}
 
 pub(super) async fn bind(listen: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(listen).await.map_err(|error| {
@@ -106,7 +123,7 @@ pub(super) async fn serve(
     let tidy = store.clone();
     let site = web::site(live.clone(), Arc::new(store), &options);
     let connections = GracefulShutdown::new();
-    let mut serving = Box::pin(accept(&listener, &site, &connections));
+    let mut serving = Box::pin(accept(&listener, &site, &connections, Patience::default()));
     tokio::select! {
         () = &mut serving => {}
         () = signals.stop() => {}
@@ -141,10 +158,10 @@ pub(super) async fn serve(
 }
 
 /// Takes connections and answers on them, for as long as it is polled.
-async fn accept(listener: &TcpListener, site: &Router, connections: &GracefulShutdown) {
+async fn accept(listener: &TcpListener, site: &Router, connections: &GracefulShutdown, patience: Patience) {
     // Not axum::serve, which takes 8 KiB more for each connection (measured with 10,000 of them).
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).writev(false).max_buf_size(BUFFER);
+    http.timer(TokioTimer::new()).header_read_timeout(patience.head).writev(false).max_buf_size(BUFFER);
     let mut accepts = true;
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -164,7 +181,7 @@ async fn accept(listener: &TcpListener, site: &Router, connections: &GracefulShu
         let _ = stream.set_nodelay(true);
         // The kernel's work: a timer in each connection would cost memory for each stream.
         #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(patience.unread));
         let site = site.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             request
