@@ -60,6 +60,15 @@ struct Written {
     missing: BTreeMap<String, String>,
 }
 
+/// Whether SQLite, or a server, takes a file of that name for one that belongs to the database.
+fn is_part_of(database: &Path, folder: &Path, name: &str) -> bool {
+    let database = beside(database, "");
+    let same_folder = folder.canonicalize().is_ok_and(|folder| Some(&*folder) == database.parent());
+    let own = database.file_name().unwrap_or_default().to_string_lossy();
+    let rest = name.strip_prefix(&*own).filter(|_| same_folder).unwrap_or_default();
+    ["-wal", "-shm", "-journal", "-secret", "-uploads"].contains(&rest) || rest.starts_with("-worker-")
+}
+
 /// Writes all of it under other names first: what bears the name of a backup is a whole one. None where it was stopped.
 fn write(database: &Path, file: &Path, goes_on: &impl Fn() -> bool) -> Result<Option<Written>, Failure> {
     let failed = |error: io::Error| format!("{} cannot be written: {error}", file.display());
@@ -73,6 +82,10 @@ fn write(database: &Path, file: &Path, goes_on: &impl Fn() -> bool) -> Result<Op
         if path.symlink_metadata().is_ok() {
             return Err(format!("{} is there already: choose another name", path.display()).into());
         }
+    }
+    if is_part_of(database, folder, &name.to_string_lossy()) {
+        let file = file.display();
+        return Err(format!("{file} would be taken for a part of the database: choose another name").into());
     }
     if !database.exists() {
         return Err(format!("database: there is no file {}", database.display()).into());

@@ -177,6 +177,12 @@ fn look_at_mode(path: &Path, report: &Report) {
     }
 }
 
+/// Whether it is a file in the folder, and no link, by which another one would be taken for it.
+fn is_upload(folder: &Path, name: &str) -> bool {
+    let path = folder.join(name);
+    path.parent() == Some(folder) && path.symlink_metadata().is_ok_and(|file| file.is_file())
+}
+
 fn look_at_uploads(database: &Path, report: &mut Report) -> Result<(), Failure> {
     let folder = beside(database, "-uploads");
     look_at_mode(&folder, report);
@@ -185,7 +191,7 @@ fn look_at_uploads(database: &Path, report: &mut Report) -> Result<(), Failure> 
     // Asked for after the files were looked at: an upload is needed from before its lock is given back.
     let needed = Sqlite::uploaded(database)?.needed;
     let mut missing = needed.clone();
-    missing.retain(|name, _| !folder.join(name).is_file());
+    missing.retain(|name, _| !is_upload(&folder, name));
     // Whose operation was removed meanwhile is missed by nobody.
     if !missing.is_empty() {
         let needed = Sqlite::uploaded(database)?.needed;
@@ -242,9 +248,12 @@ fn look_at_processes(database: &Path, report: &mut Report) {
         match rest.unwrap_or_default() {
             rest if rest.starts_with("-worker-") && !rest.ends_with(".new") => {
                 // Shared and for a moment: nobody takes its process for another one's meanwhile.
-                match File::open(&path).map(|file| file.try_lock_shared()) {
-                    Ok(Err(TryLockError::WouldBlock)) => alive += 1,
-                    _ => dead += 1,
+                // What is no file, a pipe say, is nobody's, and opening it might take for ever.
+                let file = path.symlink_metadata().ok().filter(fs::Metadata::is_file);
+                match file.map(|_| File::open(&path).map(|file| file.try_lock_shared())) {
+                    Some(Ok(Err(TryLockError::WouldBlock))) => alive += 1,
+                    Some(_) => dead += 1,
+                    None => {}
                 }
             }
             rest if rest.starts_with("-worker-") || rest.starts_with("-secret.") => {

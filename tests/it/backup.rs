@@ -131,6 +131,13 @@ async fn nothing_is_ever_overwritten() {
     let before = files(server.folder());
     refused(back_up(server.folder(), &server.folder().join("liveops.db")));
     refused(back_up(server.folder(), Path::new("liveops.db")));
+    // Nor under a name that SQLite would take for a part of it.
+    for part in ["liveops.db-journal", "liveops.db-wal", "liveops.db-worker-x"] {
+        if !server.folder().join(part).exists() {
+            let line = refused(back_up(server.folder(), Path::new(part)));
+            assert!(line.contains("a part of the database"), "{line}");
+        }
+    }
     assert!(files(server.folder()) == before, "its files changed");
 }
 

@@ -16,7 +16,7 @@ async fn after_an_orderly_end_the_file_alone_is_the_database() {
     client.finished(&id).await;
     assert!(server.terminate().await.0.success());
     let log = server.folder().join("liveops.db-wal");
-    assert!(fs::metadata(&log).map_or(0, |log| log.len()) == 0, "the log is still needed");
+    assert!(fs::metadata(&log).map_or(0, |log| log.len()) == 0, "{}", server.said());
     let other = tempfile::tempdir().expect("a folder");
     fs::copy(database(server.folder()), database(other.path())).expect("it is copied");
     let copy = Connection::open(database(other.path())).expect("a database");
