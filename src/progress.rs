@@ -8,7 +8,7 @@ mod update;
 pub(crate) use content::stored;
 pub use content::{CONTENT_LIMIT, Content, ContentError, ElementId, Html, REGION_LIMIT};
 pub(crate) use text::shortened;
-pub use text::{LINE_LIMIT, TEXT_LIMIT, Text};
+pub use text::{LINE_LIMIT, TEXT_LIMIT, Text, is_invisible};
 pub use track::{Polled, Track, TrackItems, TrackStream};
 pub use update::{Level, Sink, StageSpec, Update};
 

@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use crate::live::Download;
+use crate::progress::is_invisible;
 
 /// So much is read at once.
 const PIECE: usize = 64 * 1024;
@@ -61,12 +62,6 @@ fn harmless(name: &str) -> String {
         "" => "upload".to_owned(),
         name => name.to_owned(),
     }
-}
-
-/// Line and paragraph separators, and what has no width or directs the text around it. Joiners stay, which words of some
-/// languages and emoji need.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What users and groups may be called.
 
+use liveops::progress::is_invisible;
+
 use super::Failure;
 
 /// Longest name, in characters.
@@ -34,16 +36,7 @@ pub(super) fn groups(given: Vec<String>) -> Result<Vec<String>, Failure> {
 fn is_visible(name: &str) -> bool {
     (1..=LONGEST).contains(&name.chars().count())
         && name.trim() == name
-        && !name.contains(|c: char| c.is_control() || is_unseen(c))
-}
-
-/// Line and paragraph separators, the empty pattern of Braille, and what is shown by nothing (Default_Ignorable_Code_Point of
-/// Unicode 16) but the joiners, without which some languages cannot be written.
-fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' |
-        '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' |
-        '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' |
-        '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        && !name.contains(|c: char| c.is_control() || is_invisible(c))
 }
 
 #[cfg(test)]
