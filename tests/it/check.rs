@@ -32,7 +32,7 @@ fn check(folder: &Path, settings: &[(&str, &str)]) -> (String, i32) {
     (text, output.status.code().expect("it ends by itself"))
 }
 
-/// Every file below a folder with its bytes, but for what readers share in memory.
+/// Every file below a folder with its bytes, but for what readers share in memory, and a log that is empty: SQLite takes that away.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
@@ -41,7 +41,10 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let inside = files(&entry.path());
             all.extend(inside.into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
         } else if !name.ends_with("-shm") {
-            all.insert(name, fs::read(entry.path()).expect("its bytes"));
+            let bytes = fs::read(entry.path()).expect("its bytes");
+            if !(bytes.is_empty() && name.ends_with("-wal")) {
+                all.insert(name, bytes);
+            }
         }
     }
     all
@@ -91,6 +94,22 @@ async fn what_is_well_is_said_to_be_and_nothing_changes() {
         if running {
             server.terminate().await;
         }
+    }
+}
+
+/// What a killed server wrote last stands in the write-ahead log only.
+#[tokio::test]
+async fn the_log_of_a_killed_server_is_left_as_it_is_by_any_name() {
+    let mut server = Server::start().await;
+    work(&server.demo_user().await).await;
+    server.kill();
+    std::os::unix::fs::symlink("liveops.db", server.folder().join("link.db")).expect("a link");
+    let before = files(server.folder());
+    assert!(!before["liveops.db-wal"].is_empty());
+    for name in ["liveops.db", "link.db"] {
+        let (said, code) = check(server.folder(), &[("database", name)]);
+        assert!(code == 0 && said.contains("2 operations"), "{name}: {code}: {said}");
+        assert!(files(server.folder()) == before, "{name}: its files changed");
     }
 }
 

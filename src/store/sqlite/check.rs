@@ -35,7 +35,7 @@ pub struct Checked {
 /// The uploads of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Uploaded {
-    /// By what they are told from those of others: [`Store::identity`](super::Store::identity).
+    /// By what they are told from those of others: [`Store::identity`](crate::store::Store::identity).
     pub identity: u64,
     /// The names of those that operations need, each with one of these operations.
     pub needed: BTreeMap<String, String>,
@@ -48,7 +48,7 @@ impl Sqlite {
     /// Looks at everything in the file, as it is at one moment, and changes nothing; others go on to read and write it. It blocks.
     ///
     /// # Errors
-    /// [`StoreError::NoTables`](super::StoreError::NoTables) and [`StoreError::Newer`](super::StoreError::Newer) where it has other
+    /// [`StoreError::NoTables`](crate::store::StoreError::NoTables) and [`StoreError::Newer`](crate::store::StoreError::Newer) where it has other
     /// tables, otherwise what SQLite says of a file that cannot be read at all.
     pub fn check(path: impl AsRef<Path>) -> StoreResult<Checked> {
         let connection = open::look(path.as_ref(), 1).map_err(Fault::of_read)?;
@@ -70,7 +70,7 @@ impl Sqlite {
     /// The uploads that the operations in the file need now. Changes nothing.
     ///
     /// # Errors
-    /// As for [`check`](Self::check), and [`StoreError::Older`](super::StoreError::Older).
+    /// As for [`check`](Self::check), and [`StoreError::Older`](crate::store::StoreError::Older).
     pub fn uploaded(path: impl AsRef<Path>) -> StoreResult<Uploaded> {
         let connection = open::look(path.as_ref(), migrations::KNOWN).map_err(Fault::of_read)?;
         uploaded(&connection).map_err(Fault::of_read)

@@ -92,7 +92,8 @@ pub(super) fn look(path: &Path, oldest: i64) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(unusable)?;
     connection.busy_timeout(BUSY)?;
-    leave_log(&connection, path)?;
+    // SQLite keeps it beside the true file, whichever way leads there.
+    leave_log(&connection, path.canonicalize().as_deref().unwrap_or(path))?;
     match migrations::version(&connection).map_err(unusable)? {
         0 => Err(StoreError::NoTables(path.display().to_string()).into()),
         found if !(0..=migrations::KNOWN).contains(&found) => Err(unknown(found)),
