@@ -384,6 +384,6 @@ impl LiveOps {
     fn blank_page(&self, record: &Record, epoch: u64) -> Projection {
         let state = if record.started.is_some() { State::Running } else { State::Waiting };
         let since = record.started.unwrap_or(record.created);
-        Projection::new(epoch, record.attempt, state, self.0.log_tail, since)
+        Projection::new(epoch, record.attempt, state, self.0.log_tail, since).repeated(record.repeats)
     }
 }

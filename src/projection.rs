@@ -49,6 +49,8 @@ pub struct Status {
 pub struct Projection {
     epoch: u64,
     attempt: u32,
+    #[serde(default)]
+    repeats: u32,
     version: u64,
     state: State,
     state_changed: u64,
@@ -96,6 +98,7 @@ impl Projection {
         Self {
             epoch,
             attempt,
+            repeats: 0,
             version: 1,
             state,
             state_changed: 1,
@@ -113,6 +116,12 @@ impl Projection {
             updated: now,
             measured: now,
         }
+    }
+
+    /// The page of an attempt that began by itself, as did so many in a row, this one included.
+    pub fn repeated(mut self, repeats: u32) -> Self {
+        self.repeats = repeats;
+        self
     }
 
     /// Takes one update. Nothing said after the ending counts. Returns whether anything changed.
@@ -316,6 +325,11 @@ impl Projection {
     /// The number of the attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// How many attempts in a row began by themselves, this one included; 0 where somebody wanted this one.
+    pub fn repeats(&self) -> u32 {
+        self.repeats
     }
 
     /// Where the operation stands.

@@ -269,7 +269,8 @@ impl Inner {
         let subject = Subject { id: record.id, kind: record.kind.clone(), owner: record.owner.clone() };
         let began = record.started.unwrap_or_else(|| self.clock.now());
         let projection =
-            Projection::new(record.epoch(), record.attempt, State::Running, self.log_tail, began);
+            Projection::new(record.epoch(), record.attempt, State::Running, self.log_tail, began)
+                .repeated(record.repeats);
         let live = self.hub.begin(subject, projection);
         // Whatever is logged about the run, by the operation's own code too, says which one it is.
         // At the highest level, so that also a log of errors only says which run they are about.

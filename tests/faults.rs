@@ -18,6 +18,8 @@ use tokio::sync::Semaphore;
 
 /// How often the store is asked for what is awaited.
 const POLL: Duration = Duration::from_millis(10);
+/// How long anything may take here.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What a step of the operation takes, so that an attempt lasts for a second.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -170,7 +172,7 @@ async fn what_is_handed_over_to_while_the_process_ends_is_interrupted_too() {
     assert_eq!(next.expect("the store works").expect("it is there").record.state, State::Interrupted);
 }
 
-/// Whoever else writes gets in between two steps, each of which is one commit.
+/// Each step is one commit of a few, so that none is long.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_old_is_removed_in_small_steps_with_its_files() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -200,9 +202,12 @@ async fn what_is_old_is_removed_in_small_steps_with_its_files() {
     let live = builder(store).uploads(&uploads).retention(Duration::from_secs(3600));
     let live = live.start().await.expect("it starts");
     let files = || std::fs::read_dir(&uploads).expect("a folder").count();
-    while files() > 10 {
-        tokio::time::sleep(POLL).await;
-    }
+    let removal = async {
+        while files() > 10 {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, removal).await.unwrap_or_else(|_| panic!("{} files are left", files()));
     let left = live.list(&viewer(), &Filter::default(), 1).await.expect("the store").records;
     assert_eq!((left.len(), files()), (10, 10));
     let removed = removed.lock();

@@ -15,10 +15,14 @@ const HOSTILE: &str = "<script>alert('&')</script>\u{1b}[31m \"{{ 7 * 7 }}\"\r\n
 
 /// The fragments that a new reader gets, one below the other.
 fn first_frame(state: State, updates: Vec<Update>) -> String {
+    first_frame_of(|now| Projection::new(7, 1, state, 3, now), updates)
+}
+
+fn first_frame_of(begin: impl FnOnce(Timestamp) -> Projection, updates: Vec<Update>) -> String {
     let id: OperationId = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID");
     let subject = Subject { id, kind: "import".into(), owner: "u".into() };
     let mut now: Timestamp = "2026-11-25T14:02:00Z".parse().expect("a time");
-    let mut projection = Projection::new(7, 1, state, 3, now);
+    let mut projection = begin(now);
     for update in updates {
         now += std::time::Duration::from_secs(2);
         projection.apply(update, now);
@@ -72,6 +76,8 @@ fn cancelling_cancelled_and_interrupted() {
     insta::assert_snapshot!("cancelling", first_frame(State::Running, begun()));
     insta::assert_snapshot!("cancelled", first_frame(State::Running, over(State::Cancelled)));
     insta::assert_snapshot!("interrupted", first_frame(State::Running, over(State::Interrupted)));
+    let fourth = |now| Projection::new(7, 4, State::Running, 3, now).repeated(3);
+    insta::assert_snapshot!("interrupted_again", first_frame_of(fourth, over(State::Interrupted)));
 }
 
 #[test]

@@ -240,7 +240,7 @@ async fn a_panic_is_answered_and_the_next_request_too() {
     assert_eq!(ask(&router, "ada", "GET", "/operations", "").await.0, StatusCode::OK);
 }
 
-/// In the binary, with a reference that the log has too.
+/// In the binary, with the request's id for whoever is asked for help.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_is_answered_with_a_reference() {
     let home = Home::new().await;

@@ -159,12 +159,18 @@ impl Screen {
         if before != Some((id, attempt)) {
             self.told = Told { attempt: self.told.attempt, ..Told::default() };
         }
+        let again = match seen.projection.repeats() {
+            1.. if before != Some((id, attempt)) => {
+                format!("attempt {attempt}, run again by itself after its server stopped\n")
+            }
+            _ => String::new(),
+        };
         if before.is_some_and(|(before, _)| before == id) {
-            return String::new();
+            return again;
         }
         let between = if before.is_some() { "\n" } else { "" };
         let title = Text::new(&seen.record.title);
-        format!("{between}operation {id} {}: {title}\n{}", seen.record.kind, breadcrumb(chain, &title))
+        format!("{between}operation {id} {}: {title}\n{}{again}", seen.record.kind, breadcrumb(chain, &title))
     }
 
     fn state(&mut self, page: &Projection) -> String {

@@ -170,6 +170,8 @@ pub struct Record {
     pub state: State,
     /// From 1; one more with each restart.
     pub attempt: u32,
+    /// How often in a row it was put back into the queue by itself, since somebody wanted it.
+    pub repeats: u32,
     /// The number of the latest claim, which fences the writes of a run; 0 before the first.
     pub claim: u64,
     /// When it was started by its user.

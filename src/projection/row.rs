@@ -133,6 +133,7 @@ mod tests {
             previous: None,
             state: State::Succeeded,
             attempt: 1,
+            repeats: 0,
             claim: 1,
             created: at(1000),
             started: Some(at(1000)),

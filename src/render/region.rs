@@ -90,7 +90,8 @@ impl Renderer {
             Region::LogMore => {
                 let (attempt, url) = (projection.attempt(), at.log(id));
                 let earlier_logs = earlier_logs(attempt, &url);
-                context! { total => log.total, hidden => log.hidden, url, attempt, earlier_logs }
+                let repeats = projection.repeats();
+                context! { total => log.total, hidden => log.hidden, url, attempt, repeats, earlier_logs }
             }
             Region::LogLines => {
                 let lines: Vec<_> = log.lines.iter().map(|line| line_context(line)).collect();
@@ -110,6 +111,7 @@ impl Renderer {
                     reference => id.to_string(),
                     new_url => self.has_form(&subject.kind).then(|| at.new_operation(&subject.kind)),
                     can_restart => self.runs(&subject.kind),
+                    repeats => projection.repeats(),
                 }
             }
             Region::Extra => {

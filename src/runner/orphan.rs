@@ -32,6 +32,7 @@ impl Inner {
             let started = record.started.unwrap_or(now);
             let mut projection = projection
                 .unwrap_or_else(|| Projection::new(0, record.attempt, State::Running, self.log_tail, started))
+                .repeated(record.repeats)
                 .reborn(epoch());
             // It ended when its process did: nobody worked on it while the server was down.
             let at = seen.map_or(now, |seen| seen.clamp(started, now.max(started))).max(projection.updated());

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use crate::harness::{Client, Event, Server, liveops, text_of, until};
 use crate::heavy::{log_of, numbered};
 
+const AGAIN: &str = "run again by itself after its server stopped";
 const KEY: (&str, &str) = ("secret_key", "a key of more than thirty-two bytes for two");
 
 fn says(event: &Event, line: &str) -> bool {
@@ -50,7 +51,8 @@ async fn those_who_watch_elsewhere_see_it_wait_and_run_again_after_a_kill() {
     }
     assert!(!waits.iter().any(|event| event.html().contains("Counting")), "nothing of it stays: {waits:?}");
     let address = format!("/operations/{id}/log?attempt=1");
-    assert!(waits.iter().any(|event| event.html().contains(&address)), "its log is offered: {waits:?}");
+    let is_offered = |event: &Event| event.html().contains(&address) && event.html().contains(AGAIN);
+    assert!(waits.iter().any(is_offered), "its log is offered, and it is said why: {waits:?}");
     rows.until(|event| row(event, "waiting")).await;
     assert_eq!(there.page(&id).await.state, "waiting");
     assert_eq!(there.get(&format!("/operations/{id}/log")).await.text(), "", "the next one's");
@@ -65,7 +67,9 @@ async fn those_who_watch_elsewhere_see_it_wait_and_run_again_after_a_kill() {
     assert!(![seen, waits, runs].concat().iter().any(|event| event.name == "end"), "it did not end");
     let client = client.at(&server);
     let page = client.page(&id).await;
-    assert!(text_of(&page.html).contains("attempt 2") && page.html.contains(&address), "{}", page.html);
+    let why = format!("attempt 2, {AGAIN}");
+    assert!(text_of(&page.html).contains(&why) && page.html.contains(&address), "{}", page.html);
+    assert!(text_of(&there.page(&id).await.html).contains(&why), "where it does not run too");
     assert_eq!(client.get(&address).await.text(), first, "it is as it was");
     client.command(&id, "cancel").await;
     let end = events.rest().await;
@@ -116,11 +120,39 @@ async fn a_watch_in_a_terminal_goes_on_with_the_next_attempt() {
     let mut until_said = |line: &str| lines.by_ref().find(|said| said.ends_with(line)).is_some();
     assert!(until_said("Counting #3"));
     let server = server.kill_and_restart().await;
+    assert!(until_said(&format!("attempt 2, {AGAIN}")));
     assert!(until_said("Counting #1") && until_said("Counting #2"), "it is told from its beginning");
     client.command(&id, "cancel").await;
     assert_eq!(client.finished(&id).await.state, "cancelled");
     assert_eq!(watch.wait().expect("it ends").code(), Some(1));
     drop(server);
+}
+
+/// Until somebody runs it again: then that is why.
+#[tokio::test]
+async fn after_the_last_repeat_it_says_how_often_it_was_run_again() {
+    let mut server = Server::start().await;
+    let client = server.demo_user().await;
+    let id = client.submit("repeatable", &[], None).await.started();
+    client.follow(&id).await.until(|event| says(event, "Counting #1")).await;
+    server.kill();
+    {
+        // As if it had been repeated twice before.
+        let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
+        database.execute("UPDATE liveops_operations SET repeats = 2", []).expect("written");
+    }
+    let mut server = server.again().await;
+    client.follow(&id).await.until(|event| says(event, "Counting #1")).await;
+    server.kill();
+    let _server = server.again().await;
+    let page = client.finished(&id).await;
+    assert_eq!(page.state, "interrupted");
+    assert!(text_of(&page.html).contains("though it was run again by itself 3 times"), "{}", page.html);
+    client.command(&id, "restart").await;
+    client.reaches(&id, "running").await;
+    let page = client.page(&id).await;
+    assert!(page.html.contains("attempt 3, earlier logs") && !page.html.contains(AGAIN), "{}", page.html);
+    client.command(&id, "cancel").await;
 }
 
 /// Whoever started it in a terminal sees there that it did not end.

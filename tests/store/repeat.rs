@@ -90,8 +90,10 @@ pub(crate) async fn a_run_is_put_back_a_few_times_in_a_row(home: &dyn Home) {
     let (store, _) = home.open();
     let id = create(&*store, "work", 0).await;
     for round in 1..=2 {
-        for _ in 0..REPEATS {
-            let run = lease(&claim(&*store, true).await);
+        for repeats in 0..REPEATS {
+            let claimed = claim(&*store, true).await;
+            assert_eq!(claimed.repeats, repeats);
+            let run = lease(&claimed);
             assert!(store.repeat(run, &[], at(150)).await.expect("the store"), "{round}");
         }
         let last = lease(&claim(&*store, true).await);

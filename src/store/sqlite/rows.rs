@@ -9,8 +9,7 @@ use crate::operation::{Ending, OperationId, Record};
 use crate::store::state_from;
 
 /// What [`record`] reads, in its order.
-pub(super) const RECORD: &str =
-    "id, kind, owner, title, input, previous, state, attempt, claim, created, started, finished, ending";
+pub(super) const RECORD: &str = "id, kind, owner, title, input, previous, state, attempt, repeats, claim, created, started, finished, ending";
 
 /// The condition that leaves out the kinds in the second parameter, which [`names`] made.
 pub(super) const LISTED: &str = "kind NOT IN (SELECT value FROM json_each(?2))";
@@ -37,6 +36,7 @@ pub(super) fn record(row: &Row<'_>) -> Result<Record, Fault> {
         previous: previous.as_deref().map(id).transpose()?,
         state,
         attempt: row.get("attempt")?,
+        repeats: row.get("repeats")?,
         claim: unsigned(row.get("claim")?)?,
         created: time(row.get("created")?)?,
         started: row.get::<_, Option<i64>>("started")?.map(time).transpose()?,

@@ -1,7 +1,10 @@
 //! Every page, under the policy that every answer has: nothing on it is stopped.
 
 use super::{operation, simulate};
-use crate::harness::{Chromium, Server};
+use std::process::Stdio;
+
+use crate::harness::{Ask, Chromium, Client, Server, liveops, signal, until};
+use crate::start::csv;
 
 /// Looks at a page once its shim had its say, with what the policy and the console said of it.
 async fn assert_well(browser: &Chromium, what: &str) {
@@ -19,9 +22,47 @@ async fn assert_page_well(browser: &Chromium, path: &str) {
     assert_well(browser, path).await;
 }
 
+/// One whose process does not hear that it is to stop.
+async fn assert_cancelling_well(browser: &Chromium, server: &Server) {
+    let mut run = liveops(server.folder());
+    run.args(["run", "simulate", "--field", "steps=1000", "--field", "delay_ms=100"]);
+    let mut run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the binary starts");
+    browser.open("/operations").await;
+    browser.wait_for("tr [data-state=\"running\"]").await;
+    let row =
+        browser.text("return document.querySelector('tr [data-state=\"running\"]').closest('tr').id").await;
+    let id = row.trim_start_matches("op-").trim_end_matches("-row");
+    signal(&run, "-STOP");
+    assert_page_well(browser, &format!("/operations/{id}")).await;
+    browser.press("Cancel").await;
+    let client = browser.client(server).await;
+    let asked = async || (client.page(id).await.state == "cancelling").then_some(());
+    until("its being asked to stop", asked).await;
+    assert_well(browser, "one that is asked to stop").await;
+    assert_page_well(browser, &format!("/operations/{id}")).await;
+    run.kill().expect("it is ours");
+    run.wait().expect("it is ours");
+}
+
+/// The page for whoever guesses passwords.
+async fn assert_throttled_well(browser: &Chromium, server: &Server) {
+    let guesser = Client::new(server.address);
+    let csrf = guesser.get("/login").await.csrf();
+    for _ in 0..10 {
+        let fields = [("csrf_token", csrf.as_str()), ("username", "nobody"), ("password", "wrong")];
+        assert_eq!(guesser.send(Ask::post("/login").form(&fields)).await.status, 422);
+    }
+    browser.open("/login").await;
+    browser.fill("username", "nobody").await;
+    browser.fill("password", "wrong").await;
+    browser.press("Sign in").await;
+    browser.wait_until("document.body.textContent.includes('429')").await;
+    assert_well(browser, "too many tries").await;
+}
+
 #[tokio::test]
 async fn no_page_does_what_the_policy_stops() {
-    let mut server = Server::start().await;
+    let mut server = Server::with(&[("workers", "1"), ("max_upload_bytes", "100000")]).await;
     let browser = Chromium::launch(server.address).await;
     for path in ["/login", &server.login_link, "/login/link/x", "/healthz"] {
         assert_page_well(&browser, path).await;
@@ -32,6 +73,7 @@ async fn no_page_does_what_the_policy_stops() {
     browser.press("Sign in").await;
     browser.wait_for("[role=alert]").await;
     assert_well(&browser, "a wrong password").await;
+    assert_throttled_well(&browser, &server).await;
     browser.open(&server.login_link).await;
     browser.press("Sign in").await;
     browser.wait_for("a[href=\"/operations/new/simulate\"]").await;
@@ -46,6 +88,28 @@ async fn no_page_does_what_the_policy_stops() {
     browser.press("Start").await;
     browser.wait_for("[aria-invalid=true]").await;
     assert_well(&browser, "a form with a bad field").await;
+    browser.open("/operations/new/quick").await;
+    browser.run("document.querySelector('main [name=csrf_token]').value = 'foreign'").await;
+    browser.press("Start").await;
+    browser.wait_until("document.body.textContent.includes('403')").await;
+    assert_well(&browser, "a form that is not the server's").await;
+    for (rows, what) in [(100, "a[href$='/uploads/file']"), (10_000, "a[href='/operations']")] {
+        let file = server.folder().join("customers.csv");
+        std::fs::write(&file, csv(rows)).expect("written");
+        browser.open("/operations/new/csv_import").await;
+        browser.fill("file", file.to_str().expect("UTF-8")).await;
+        browser.press("Start").await;
+        browser.wait_for(&format!("main {what}")).await;
+        if rows == 100 {
+            browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
+            assert_well(&browser, "an import, live").await;
+            let id = operation(&browser).await;
+            assert_page_well(&browser, &format!("/operations/{id}")).await;
+        } else {
+            browser.wait_until("document.body.textContent.includes('413')").await;
+            assert_well(&browser, "a file that is too large").await;
+        }
+    }
 
     // Live to each of its ends, and as a page that is loaded then.
     for (fields, state) in [
@@ -65,7 +129,15 @@ async fn no_page_does_what_the_policy_stops() {
     browser.press("Cancel").await;
     browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
     assert_well(&browser, "a cancelled one").await;
+    assert_cancelling_well(&browser, &server).await;
     let cut = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100")]).await;
+    let waits = simulate(&browser, &[("steps", "1")]).await;
+    browser.wait_for(".liveop[data-liveop-state=\"waiting\"]").await;
+    assert_well(&browser, "one that waits").await;
+    assert_page_well(&browser, &format!("/operations/{waits}")).await;
+    browser.press("Cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+    assert_well(&browser, "one that waited").await;
     for path in ["/operations", "/operations?state=failed", "/operations?page=2", "/nothing/here"] {
         assert_page_well(&browser, path).await;
     }

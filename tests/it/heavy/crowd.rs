@@ -13,6 +13,10 @@ use super::watchers::stalled_stream;
 use crate::harness::{Client, Server, soon};
 
 const IDLE: u64 = 10_000;
+/// With fewer there is no crowd to speak of.
+const LEAST: u64 = 1_000;
+/// What this process has open beside them.
+const BESIDE: u64 = 600;
 const STALLED: usize = 100;
 const TRICKLING: usize = 100;
 const FAST: usize = 4;
@@ -24,9 +28,15 @@ fn allowed() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).expect("it may be as high as that");
-    let allowed = limit.maximum.map_or(IDLE, |most| most.saturating_sub(600).min(IDLE));
+    let allowed = limit.maximum.map_or(IDLE, |most| most.saturating_sub(BESIDE).min(IDLE));
+    let maximum = limit.maximum;
+    assert!(
+        allowed >= LEAST,
+        "the hard limit of open files, {maximum:?}, is too low: raise it to {}",
+        IDLE + BESIDE
+    );
     if allowed < IDLE {
-        println!("only {allowed} of {IDLE} streams: the hard limit of open files is {:?}", limit.maximum);
+        println!("only {allowed} of {IDLE} streams: the hard limit of open files is {maximum:?}");
     }
     allowed
 }
