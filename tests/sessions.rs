@@ -240,7 +240,7 @@ async fn lower_limits_count_for_sessions_that_are_open() {
     };
     home.clock.advance(DAY);
     // The last one is a use.
-    for (life, idle, lasts) in [(14 * DAY, DAY, false), (10 * DAY, 7 * DAY, false), (14 * DAY, 2 * DAY, true)]
+    for (life, idle, lasts) in [(14 * DAY, DAY, false), (2 * DAY, 7 * DAY, false), (14 * DAY, 2 * DAY, true)]
     {
         let request = Request::get("/operations").header(header::COOKIE, "liveops_session=ada");
         let request = request.body(Body::empty()).expect("a request");
