@@ -358,6 +358,10 @@ impl LiveOps {
     /// the queue where its kind is [repeatable](crate::Operation::REPEATABLE).
     pub async fn shutdown(&self, grace: Duration) {
         self.0.runner.stop(grace).await;
+        // Whoever leaves writes nothing more: what was not removed is removed by the next process.
+        if let Some(housekeeper) = &self.0.housekeeper {
+            housekeeper.abort();
+        }
         self.0.store.leave();
     }
 
