@@ -26,7 +26,6 @@
   /** Starts. */
   function start() {
     announcer();
-    localize(document);
     for (const root of document.querySelectorAll("[data-liveop-channel]")) new Live(/** @type {HTMLElement} */ (root));
     each((live) => live.begin());
     document.addEventListener("submit", onSubmit);
@@ -542,19 +541,7 @@
   function parse(html) {
     const template = document.createElement("template");
     template.innerHTML = policy ? policy.createHTML(html) : html;
-    localize(template.content);
     return template.content;
-  }
-
-  /** Shows times, which come in UTC, as local ones.
-   * @param {ParentNode} part */
-  function localize(part) {
-    for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (part.querySelectorAll(".liveop-meta time, .liveop-row time, .liveop-line time"))) {
-      const at = new Date(time.dateTime);
-      if (!+at) continue;
-      const local = new Date(+at - at.getTimezoneOffset() * 60_000).toISOString();
-      time.textContent = time.className ? local.slice(11, 19) : local.slice(0, 16).replace("T", " ");
-    }
   }
 
   /** Puts content in an element's place.

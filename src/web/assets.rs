@@ -1,4 +1,4 @@
-//! Shim and stylesheet, under names that change with their content.
+//! Scripts and stylesheet, under names that change with their content.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -20,12 +20,14 @@ struct Asset {
 pub(super) struct Assets {
     css: Asset,
     js: Asset,
+    page: Asset,
 }
 
 /// Those that are built in.
 pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
-    css: Asset::new("css", include_str!("../../assets/liveops.css"), "text/css; charset=utf-8"),
-    js: Asset::new("js", include_str!("../../assets/liveops.js"), "text/javascript; charset=utf-8"),
+    css: Asset::new("liveops", "css", include_str!("../../assets/liveops.css")),
+    js: Asset::new("liveops", "js", include_str!("../../assets/liveops.js")),
+    page: Asset::new("page", "js", include_str!("../../assets/page.js")),
 });
 
 impl Assets {
@@ -38,22 +40,31 @@ impl Assets {
     pub(super) fn js(&self) -> String {
         format!("/assets/{}", self.js.name)
     }
+
+    /// The path of the script of a page's comforts below the mount.
+    pub(super) fn page(&self) -> String {
+        format!("/assets/{}", self.page.name)
+    }
 }
 
 impl Asset {
-    fn new(extension: &str, content: &'static str, media_type: &'static str) -> Self {
+    fn new(stem: &str, extension: &str, content: &'static str) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, content.as_bytes());
         let hash = digest.as_ref()[..8].iter().fold(String::new(), |mut hash, byte| {
             let _ = write!(hash, "{byte:02x}");
             hash
         });
-        Self { name: format!("liveops.{hash}.{extension}"), content, media_type }
+        let media_type = match extension {
+            "css" => "text/css; charset=utf-8",
+            _ => "text/javascript; charset=utf-8",
+        };
+        Self { name: format!("{stem}.{hash}.{extension}"), content, media_type }
     }
 }
 
 pub(super) async fn serve(Segment(name): Segment) -> Result<Response, Refusal> {
-    let asset =
-        [&ASSETS.css, &ASSETS.js].into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
+    let mut assets = [&ASSETS.css, &ASSETS.js, &ASSETS.page].into_iter();
+    let asset = assets.find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),

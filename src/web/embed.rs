@@ -99,7 +99,7 @@ impl LiveOps {
         }
         let op = context! {
             csrf => &*personal.csrf,
-            site => context! { css => at.at(&ASSETS.css()), js => at.at(&ASSETS.js()) },
+            site => context! { css => at.at(&ASSETS.css()), js => at.at(&ASSETS.js()), page_js => at.at(&ASSETS.page()) },
             chain => breadcrumb(&chain, &record, at),
             files,
             ..renderer.operation(&record, &projection, &personal)

@@ -110,13 +110,18 @@ impl Alone {
         other
     }
 
+    /// Waits until it says so.
     async fn says(&mut self, words: &str) {
-        soon(words, async {
+        let said = async {
             while !self.stderr.recv().await.unwrap_or_else(|| panic!("it never said {words}")).contains(words)
             {
             }
-        })
-        .await;
+        };
+        // Up to four commits, one after the other, wait for the lock before: for 5 s each, and longer on a busy machine.
+        let patience = Duration::from_secs(90);
+        tokio::time::timeout(patience, said)
+            .await
+            .unwrap_or_else(|_| panic!("it did not say {words:?} in {patience:?}"));
     }
 
     /// The stored state of the only operation.
