@@ -5,6 +5,7 @@
 
   const DEAD_AFTER = 40_000; // the server pings at least every 15 s
   const FIRST_BYTES = 10_000; // a silent stream was swallowed
+  const GIVE_UP = 3; // streams in a row that said nothing
   const SAY_LOST_AFTER = 3_000;
   const POLL = 5_000;
   const POLL_HIDDEN = 15_000;
@@ -33,8 +34,9 @@
     document.addEventListener("keydown", ({ key, target }) => key === "End" && each((live) => live.part("log-lines") === target && toEnd(target)));
     document.addEventListener("visibilitychange", () => each((live) => live.resume()));
     addEventListener("pagehide", () => each((live) => live.rest()));
-    addEventListener("pageshow", (event) => event.persisted && each((live) => live.resume()));
-    addEventListener("online", () => each((live) => live.lost && live.resume()));
+    addEventListener("pageshow", (event) => event.persisted && each((live) => live.source || live.resume()));
+    addEventListener("offline", () => each((live) => live.missed(live.source, 0)));
+    addEventListener("online", () => each((live) => live.resume()));
   }
 
   /** For every container.
@@ -53,9 +55,9 @@
       this.seen = seen || !!root.dataset.liveopToken;
       this.done = !root.dataset.liveopToken;
       this.cursor = "";
-      this.misses = 0; // streams that failed in a row
-      this.polls = 0; // pages fetched since then
-      this.lost = false;
+      this.misses = 1; // streams since one that said something
+      this.polls = 0; // pages that failed in a row
+      this.said = ""; // about the connection
       this.next = "";
       this.isList = !root.id.startsWith("op-");
       this.behind = !!root.querySelector("[data-liveop-known-only]"); // the stream brings a part
@@ -86,9 +88,9 @@
     resume() {
       if (this.done) return;
       this.rest();
+      this.calm();
       if (document.hidden) this.isList || this.later(POLL_HIDDEN, () => this.load());
-      else if (fresh(this.data.liveopToken ?? "")) this.open();
-      else this.load();
+      else this.misses < GIVE_UP && fresh(this.data.liveopToken) ? this.open() : this.load();
     }
 
     /** Closes the stream. */
@@ -145,20 +147,18 @@
     /** The stream works. */
     alive() {
       this.watch(DEAD_AFTER);
-      this.misses = this.polls = 0;
+      this.misses = 0;
       this.found();
     }
 
-    /** The stream failed: tries again, in the end by the page.
-     * @param {EventSource | null} source */
-    missed(source) {
+    /** The stream failed: opens it once more, else asks the page.
+     * @param {EventSource | null} source @param {number} [patience] */
+    missed(source, patience) {
       if (!source || source !== this.source) return;
-      const refused = source.readyState === EventSource.CLOSED;
+      const again = !this.misses++ && source.readyState !== EventSource.CLOSED && fresh(this.data.liveopToken);
       this.rest();
-      this.losing();
-      this.misses++;
-      const again = !refused && this.misses < 3 && fresh(this.data.liveopToken ?? "");
-      this.later(backOff(this.misses), () => (again ? this.open() : this.load()));
+      this.losing(patience);
+      again ? this.later(backOff(1), () => this.open()) : this.load();
     }
 
     /** Fetches the page, and goes on by what it says. */
@@ -170,11 +170,11 @@
       if (page === "gone") return this.stop("This can’t be shown any more.", "Reload the page");
       const copy = page && page.getElementById(this.root.id);
       if (!page || !copy) {
+        this.misses = Math.min(this.misses, GIVE_UP - 1);
         this.losing();
-        this.polls++;
-        this.misses = Math.min(this.misses, 2);
-        return this.later(document.hidden ? POLL_HIDDEN : backOff(this.polls), () => this.load());
+        return this.later(document.hidden ? POLL_HIDDEN : backOff(++this.polls), () => this.load());
       }
+      this.polls = 0;
       takeCsrf(page);
       this.take(copy);
       if (this.source) return;
@@ -185,8 +185,9 @@
         });
       }
       if (document.hidden) return this.later(POLL_HIDDEN, () => this.load());
-      if (this.misses < 4 || ++this.polls % 6 === 0) return this.open();
-      this.say("Live updates don’t come through. This is fetched every few seconds instead.", "lost");
+      if (this.misses < GIVE_UP || ++this.misses % 12 === 0) return this.open();
+      this.calm();
+      this.say("No live updates just now; fetched every few seconds instead.", "fetched");
       this.later(POLL, () => this.load());
     }
 
@@ -235,7 +236,7 @@
       if (data.redirect) this.data.liveopRedirect = data.redirect;
       if (this.next) this.data.liveopNext = this.next;
       delete this.data.liveopToken;
-      this.found();
+      this.calm();
       this.say("");
       this.tell();
       this.emit("liveop:end", data);
@@ -356,16 +357,12 @@
       spoken.quarter = quarter;
     }
 
-    /** Says, after a while, that live updates are lost. */
-    losing() {
-      if (this.lost || this.lostTimer || document.hidden) return;
-      this.lostTimer = setTimeout(() => {
-        this.lostTimer = 0;
-        if (document.hidden || this.done) return;
-        this.lost = true;
-        this.say("Connection lost, trying again…", "lost");
-        announce("Connection lost, trying again.");
-      }, SAY_LOST_AFTER);
+    /** Says, after a while, that live updates are lost.
+     * @param {number} [patience] */
+    losing(patience = SAY_LOST_AFTER) {
+      this.lostTimer ||= setTimeout(() => {
+        if (!document.hidden) this.say("Connection lost, trying again…", "lost");
+      }, patience);
     }
 
     /** Takes that back. */
@@ -377,13 +374,12 @@
     /** Says that live updates are here. */
     found() {
       this.calm();
-      if (this.lost) announce("Live again.");
-      this.lost = false;
-      if (!this.done && this.line()?.dataset.kind !== "live") this.say("Live", "live");
+      this.say("Live", "live");
     }
 
     /** Gives up until somebody signs in. */
     signedOut() {
+      delete this.data.liveopToken; // the page of the next session has another one
       this.stop("You are signed out.", "Sign in and come back");
     }
 
@@ -393,26 +389,23 @@
       this.rest();
       this.calm();
       this.say(words, "lost", link);
-      announce(words);
     }
 
-    /** The line about the connection.
-     * @returns {HTMLElement | null} */
-    line() {
-      return this.root.querySelector(".liveop-connection");
-    }
-
-    /** Writes that line.
+    /** Writes the line about the connection.
      * @param {string} words @param {string} [kind] @param {string} [link] */
-    say(words, kind = "", link) {
-      let line = this.line();
+    say(words, kind, link) {
+      if (words === this.said) return;
+      if (kind !== "live") words && announce(words);
+      else if (this.said) announce("Live again.");
+      this.said = words;
+      let line = /** @type {HTMLElement | null} */ (this.root.querySelector(".liveop-connection"));
       if (!line) {
         line = document.createElement("div");
         line.className = "liveop-connection";
         this.root.append(line);
       }
       line.hidden = !words;
-      line.dataset.kind = kind;
+      line.dataset.kind = kind ?? "";
       line.textContent = words;
       if (link) {
         const anchor = document.createElement("a");
@@ -445,9 +438,7 @@
       button.ariaDisabled = null;
       button.textContent = label;
       if (answer) return form.submit();
-      const words = "Not cancelled: the server can’t be reached.";
-      this.say(words, "lost");
-      announce(words);
+      this.say("Not cancelled: the server can’t be reached.", "lost");
     }
   }
 
@@ -509,7 +500,7 @@
   }
 
   /** Whether the token has not expired yet.
-   * @param {string} token */
+   * @param {any} token */
   function fresh(token) {
     try {
       const payload = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
