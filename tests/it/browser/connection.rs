@@ -69,8 +69,6 @@ async fn a_stream_that_is_held_back_or_dies_in_silence_is_noticed() {
     lines_come(&browser).await;
     // Nobody is told of this one: no byte comes any more, not even an end.
     proxy.swallow();
-    browser.wait_until("window.said.length > 0").await;
-    browser.wait_for(LIVE).await;
     lines_come(&browser).await;
     assert_whole(&browser).await;
     streams(&proxy, 1).await;
@@ -157,8 +155,9 @@ async fn a_hidden_tab_has_no_stream_its_title_stays_true_and_it_catches_up() {
     let list = browser.new_tab().await;
     browser.open("/operations").await;
     browser.wait_for(LIVE).await;
-    browser.go_on_with(&page).await;
-    assert_eq!(browser.run("return document.hidden").await, true);
+    browser.look_at(&page).await;
+    browser.put_in_front(&list).await;
+    browser.wait_until("document.hidden").await;
     streams(&proxy, 1).await;
     let title = browser.text("return document.title").await;
     browser.wait_until(&format!("/^\\d+ %/.test(document.title) && document.title !== '{title}'")).await;
@@ -169,15 +168,13 @@ async fn a_hidden_tab_has_no_stream_its_title_stays_true_and_it_catches_up() {
     streams(&proxy, 1).await;
     // The list is behind now.
     let second = client.simulate(STEADY).await;
-    browser.go_on_with(&list).await;
-    assert_eq!(browser.run("return document.hidden").await, true);
-    let row = format!("#op-{second}-row");
-    assert_eq!(browser.run(&format!("return document.querySelector('{row}')")).await, json!(null));
     browser.look_at(&list).await;
-    browser.wait_for(&row).await;
+    browser.wait_for(&format!("#op-{second}-row")).await;
     // What ends out of sight is in the title all the same.
+    browser.look_at(&page).await;
+    browser.put_in_front(&list).await;
+    browser.wait_until("document.hidden").await;
     client.command(&id, "cancel").await;
-    browser.go_on_with(&page).await;
     browser.wait_until("document.title.startsWith('■ Cancelled')").await;
     assert_eq!(browser.run("return document.hidden && window.stillHere").await, true);
 }

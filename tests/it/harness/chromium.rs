@@ -164,15 +164,15 @@ impl Chromium {
 
     /// Brings a tab to the front, which hides the others of its window, and goes on with it.
     pub(crate) async fn look_at(&self, tab: &WindowHandle) {
+        self.page.switch_to_window(tab.clone()).await.expect("the tab is there");
+        self.put_in_front(tab).await;
+    }
+
+    /// Brings a tab to the front, and goes on with the one that is hidden by it.
+    pub(crate) async fn put_in_front(&self, tab: &WindowHandle) {
         let name = String::from(tab.clone());
         let target = name.strip_prefix("CDwindow-").unwrap_or(&name);
         self.cdp("Target.activateTarget", &json!({ "targetId": target })).await;
-        self.go_on_with(tab).await;
-    }
-
-    /// Goes on with a tab, wherever it is.
-    pub(crate) async fn go_on_with(&self, tab: &WindowHandle) {
-        self.page.switch_to_window(tab.clone()).await.expect("the tab is there");
     }
 
     /// The page as it is now.
