@@ -5,6 +5,7 @@
 
   const DEAD_AFTER = 40_000; // the server pings at least every 15 s
   const FIRST_BYTES = 10_000; // a silent stream was swallowed
+  const GIVE_UP = 3; // streams in a row that said nothing
   const SAY_LOST_AFTER = 3_000;
   const POLL = 5_000;
   const POLL_HIDDEN = 15_000;
@@ -25,8 +26,9 @@
     document.addEventListener("submit", onSubmit);
     document.addEventListener("visibilitychange", () => each((live) => live.resume()));
     addEventListener("pagehide", () => each((live) => live.rest()));
-    addEventListener("pageshow", (event) => event.persisted && each((live) => live.resume()));
-    addEventListener("online", () => each((live) => live.lost && live.resume()));
+    addEventListener("pageshow", (event) => event.persisted && each((live) => live.source || live.resume()));
+    addEventListener("offline", () => each((live) => live.missed(live.source, 0)));
+    addEventListener("online", () => each((live) => live.resume()));
   }
 
   /** For every container.
@@ -45,9 +47,9 @@
       this.seen = seen || !!root.dataset.liveopToken;
       this.done = !root.dataset.liveopToken;
       this.cursor = "";
-      this.misses = 0; // streams that failed in a row
-      this.polls = 0; // pages fetched since then
-      this.lost = false;
+      this.misses = 1; // streams since one that said something
+      this.polls = 0; // pages that failed in a row
+      this.said = ""; // about the connection
       this.next = "";
       this.isList = !root.id.startsWith("op-");
       this.behind = !!root.querySelector("[data-liveop-known-only]"); // the stream brings a part
@@ -61,7 +63,7 @@
       this.lostTimer = 0;
       this.attempt = 0; // makes an answer that comes late count for nothing
       this.loading = -1; // the attempt that fetches the page: what the stream says meanwhile waits for it
-      this.spoken = { state: "", stage: this.stage(), quarter: Math.floor((this.percent() ?? 0) / 25) };
+      this.spoken = { state: "", stage: "", quarter: 0 };
     }
 
     /** Begins to follow. */
@@ -80,9 +82,9 @@
       this.paint(true);
       if (this.done) return;
       this.rest();
+      this.calm();
       if (document.hidden) this.isList || this.later(POLL_HIDDEN, () => this.load());
-      else if (fresh(this.data.liveopToken ?? "")) this.open();
-      else this.load();
+      else this.misses < GIVE_UP && fresh(this.data.liveopToken) ? this.open() : this.load();
     }
 
     /** Closes the stream. */
@@ -146,20 +148,18 @@
     /** The stream works. */
     alive() {
       this.watch(DEAD_AFTER);
-      this.misses = this.polls = 0;
+      this.misses = 0;
       this.found();
     }
 
-    /** The stream failed: tries again, in the end by the page.
-     * @param {EventSource | null} source */
-    missed(source) {
+    /** The stream failed: opens it once more, else asks the page.
+     * @param {EventSource | null} source @param {number} [patience] */
+    missed(source, patience) {
       if (!source || source !== this.source) return;
-      const refused = source.readyState === EventSource.CLOSED;
+      const again = !this.misses++ && source.readyState !== EventSource.CLOSED && fresh(this.data.liveopToken);
       this.rest();
-      this.losing();
-      this.misses++;
-      const again = !refused && this.misses < 3 && fresh(this.data.liveopToken ?? "");
-      this.later(backOff(this.misses), () => (again ? this.open() : this.load()));
+      this.losing(patience);
+      again ? this.later(backOff(1), () => this.open()) : this.load();
     }
 
     /** Fetches the page, and goes on by what it says. */
@@ -173,11 +173,11 @@
       if (page === "gone") return this.stop("This can’t be shown any more.", "Reload the page");
       const copy = page && page.getElementById(this.root.id);
       if (!page || !copy) {
+        this.misses = Math.min(this.misses, GIVE_UP - 1);
         this.losing();
-        this.polls++;
-        this.misses = Math.min(this.misses, 2);
-        return this.later(document.hidden ? POLL_HIDDEN : backOff(this.polls), () => this.load());
+        return this.later(document.hidden ? POLL_HIDDEN : backOff(++this.polls), () => this.load());
       }
+      this.polls = 0;
       takeCsrf(page);
       this.take(copy);
       if (this.source) return;
@@ -188,8 +188,9 @@
         });
       }
       if (document.hidden) return this.later(POLL_HIDDEN, () => this.load());
-      if (this.misses < 4 || ++this.polls % 6 === 0) return this.open();
-      this.say("Live updates don’t come through. This is fetched every few seconds instead.", "lost");
+      if (this.misses < GIVE_UP || ++this.misses % 12 === 0) return this.open();
+      this.calm();
+      this.say("No live updates just now; fetched every few seconds instead.", "fetched");
       this.later(POLL, () => this.load());
     }
 
@@ -262,7 +263,7 @@
       if (data.redirect) this.data.liveopRedirect = data.redirect;
       if (this.next) this.data.liveopNext = this.next;
       delete this.data.liveopToken;
-      this.found();
+      this.calm();
       this.say("");
       this.tell();
       this.emit("liveop:end", data);
@@ -319,60 +320,37 @@
       return document.getElementById(`${this.root.id}-${name}`);
     }
 
-    /** The percent that the bar shows, if it shows one. */
-    percent() {
-      const at = this.part("progress")?.querySelector("progress")?.position ?? -1;
-      return at < 0 ? undefined : Math.floor(at * 100 + 1e-6);
-    }
-
-    /** The stage that is under way. */
-    stage() {
-      return text(this.part("stages")?.querySelector('[aria-current="step"] bdi'));
-    }
-
-    /** The operation's own title. */
-    title() {
-      return text(this.root.querySelector(".liveop-title")) || restingTitle;
-    }
-
-    /** Updates the tab's title and the announcements. */
+    /** Updates the tab's title and says milestones. */
     tell() {
       if (this.isList) return;
+      const { root, spoken } = this;
       const state = this.data.liveopState ?? "";
-      const percent = this.percent();
-      const sign = state !== "running" ? text(this.root.querySelector(".liveop-badge")) : percent === undefined ? "" : `${percent} %`;
-      if (lives.size < 2) {
-        const title = (sign && `${sign} · `) + this.title();
-        if (document.title !== title) document.title = title;
-      }
-      const { spoken } = this;
-      const stage = this.stage();
-      const quarter = Math.floor((percent ?? 0) / 25);
+      const name = text(root.querySelector(".liveop-title")) || restingTitle;
+      const percent = Math.floor((this.part("progress")?.querySelector("progress")?.position ?? -1) * 100 + 1e-6);
+      const sign = state !== "running" ? text(root.querySelector(".liveop-badge")) : percent < 0 ? "" : `${percent} %`;
+      const title = sign ? `${sign} · ${name}` : name;
+      if (lives.size < 2 && document.title !== title) document.title = title;
+      const stage = text(this.part("stages")?.querySelector('[aria-current="step"] bdi'));
+      const quarter = Math.floor(percent / 25);
       if (state !== spoken.state) {
-        spoken.state = state;
         announce(() => {
-          const word = text(this.root.querySelector(".liveop-word"));
-          const detail = text(this.root.querySelector(".liveop-outcome-title"));
-          return `${this.title()}: ${word}${detail && detail !== word ? `. ${detail}` : ""}`;
+          const word = text(root.querySelector(".liveop-word"));
+          const detail = text(root.querySelector(".liveop-outcome-title"));
+          return `${name}: ${word}${detail && detail !== word ? `. ${detail}` : ""}`;
         }, BAD.includes(state) ? "alert" : "status");
       } else if (!FINAL.includes(state)) {
         if (stage && stage !== spoken.stage) announce(stage);
         if (quarter > spoken.quarter && quarter < 4) announce(`${quarter * 25} %`);
       }
-      spoken.stage = stage;
-      spoken.quarter = Math.max(quarter, spoken.quarter);
+      this.spoken = { state, stage, quarter: Math.max(quarter, spoken.quarter) };
     }
 
-    /** Says, after a while, that live updates are lost. */
-    losing() {
-      if (this.lost || this.lostTimer || document.hidden) return;
-      this.lostTimer = setTimeout(() => {
-        this.lostTimer = 0;
-        if (document.hidden || this.done) return;
-        this.lost = true;
-        this.say("Connection lost, trying again…", "lost");
-        announce("Connection lost, trying again.");
-      }, SAY_LOST_AFTER);
+    /** Says, after a while, that live updates are lost.
+     * @param {number} [patience] */
+    losing(patience = SAY_LOST_AFTER) {
+      this.lostTimer ||= setTimeout(() => {
+        if (!document.hidden) this.say("Connection lost, trying again…", "lost");
+      }, patience);
     }
 
     /** Takes that back. */
@@ -384,13 +362,12 @@
     /** Says that live updates are here. */
     found() {
       this.calm();
-      if (this.lost) announce("Live again.");
-      this.lost = false;
-      if (!this.done && this.line()?.dataset.kind !== "live") this.say("Live", "live");
+      this.say("Live", "live");
     }
 
     /** Gives up until somebody signs in. */
     signedOut() {
+      delete this.data.liveopToken; // the page of the next session has another one
       this.stop("You are signed out.", "Sign in and come back");
     }
 
@@ -400,26 +377,23 @@
       this.rest();
       this.calm();
       this.say(words, "lost", link);
-      announce(words, "alert");
     }
 
-    /** The line about the connection.
-     * @returns {HTMLElement | null} */
-    line() {
-      return this.root.querySelector(".liveop-connection");
-    }
-
-    /** Writes that line.
+    /** Writes the line about the connection, with a link where there is something to do (or "").
      * @param {string} words @param {string} [kind] @param {string} [link] */
-    say(words, kind = "", link) {
-      let line = this.line();
+    say(words, kind, link) {
+      if (words === this.said) return;
+      if (kind !== "live") words && announce(words, link === undefined ? "status" : "alert");
+      else if (this.said) announce("Live again.");
+      this.said = words;
+      let line = /** @type {HTMLElement | null} */ (this.root.querySelector(".liveop-connection"));
       if (!line) {
         line = document.createElement("div");
         line.className = "liveop-connection";
         this.root.append(line);
       }
       line.hidden = !words;
-      line.dataset.kind = kind;
+      line.dataset.kind = kind ?? "";
       line.textContent = words;
       if (link) {
         const anchor = document.createElement("a");
@@ -451,9 +425,7 @@
       button.ariaDisabled = null;
       button.textContent = label;
       if (answer) return form.submit();
-      const words = "Not cancelled: the server can’t be reached.";
-      this.say(words, "lost");
-      announce(words, "alert");
+      this.say("Not cancelled: the server can’t be reached.", "lost", "");
     }
   }
 
@@ -509,7 +481,7 @@
   }
 
   /** Whether the token has not expired yet.
-   * @param {string} token */
+   * @param {any} token */
   function fresh(token) {
     try {
       const payload = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
