@@ -8,6 +8,7 @@ const SHIM = readFileSync(new URL("../../assets/liveops.js", import.meta.url), "
 const ID = "op-67e55044-10b1-426f-9247-bb680e5fe0c8";
 const PAGE = "/operations/67e55044-10b1-426f-9247-bb680e5fe0c8";
 const BEGIN = 1_800_000_000_000;
+const BADGES = { waiting: "… Waiting", running: "● Running", succeeded: "✓ Done", failed: "✕ Failed", interrupted: "↯ Interrupted" };
 
 /** A token that expires so many seconds after the beginning. */
 function token(name, seconds = 300) {
@@ -19,7 +20,7 @@ function operation({ state = "running", token: text = token("first"), percent = 
   return `<!doctype html><meta name="liveops-csrf" content="${csrf}"><title>Import</title>
     <section id="${ID}" class="liveop" data-liveop-channel="liveop.x" data-liveop-stream="/stream" data-liveop-state="${state}"
       ${text && `data-liveop-token="${text}"`} data-liveop-page="${PAGE}" ${more}>
-    <h1 class="liveop-title">Import</h1><div id="${ID}-progress"><progress value="${percent}" max="100"></progress></div>
+    <div id="${ID}-status"><span class="liveop-badge">${BADGES[state]}</span></div><h1 class="liveop-title">Import</h1><div id="${ID}-progress"><progress value="${percent}" max="100"></progress></div>
     <div class="liveop-connection" hidden></div></section>`;
 }
 
