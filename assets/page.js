@@ -7,6 +7,8 @@
   /** Starts, and looks again whenever something changed. */
   function start() {
     localize();
+    document.addEventListener("keydown", ({ key, target }) => key === "End" && target instanceof HTMLElement && toEnd(target));
+    document.addEventListener("click", spareRestart, true);
     new MutationObserver(localize).observe(document.body, { childList: true, characterData: true, subtree: true });
   }
 
@@ -19,6 +21,20 @@
       const words = time.className ? local.slice(11, 19) : local.slice(0, 16).replace("T", " ");
       if (time.textContent !== words) time.textContent = words;
     }
+  }
+
+  /** Follows a log again, which a busy one would outrun.
+   * @param {HTMLElement} log */
+  function toEnd(log) {
+    if (!log.matches(".liveop-log-lines")) return;
+    log.scrollTop = log.scrollHeight;
+    log.dataset.end = `${log.scrollTop}`;
+  }
+
+  /** The second click on Cancel is not for the button in its place.
+   * @param {MouseEvent} event */
+  function spareRestart(event) {
+    if (event.detail > 1 && event.target instanceof Element && event.target.closest('[data-liveop-command="restart"]')) event.preventDefault();
   }
 
   start();

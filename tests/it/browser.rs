@@ -1,5 +1,6 @@
 //! What a person sees in a real browser.
 
+mod connection;
 mod embed;
 mod list;
 mod policy;
