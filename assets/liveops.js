@@ -630,11 +630,12 @@
   /** Notes where a log is scrolled to; the answer trims and restores it.
    * @param {HTMLElement} log */
   function holdScroll(log) {
-    const atEnd = log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12;
+    const atEnd = !log.closest("[data-liveop-paused]") && (log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12);
     const edge = top(log);
     const read = atEnd ? [] : [...log.children].map((line) => ({ line, at: top(line) })).filter(({ at }) => at > edge - 12);
     return (/** @type {HTMLElement} */ now, /** @type {number} */ tail) => {
-      while (now.childElementCount > tail) now.firstElementChild?.remove();
+      // Who reads keeps the lines for longer.
+      while (now.childElementCount > (atEnd ? tail : 10 * tail)) now.firstElementChild?.remove();
       const kept = read.find(({ line }) => line.isConnected);
       if (atEnd) toEnd(now);
       else if (kept) now.scrollTop += top(kept.line) - kept.at;
