@@ -614,13 +614,14 @@
   /** Notes where a log is scrolled to; the answer trims and restores it.
    * @param {HTMLElement | null} log */
   function holdScroll(log) {
-    const atEnd = !log || log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12;
+    const atEnd = !log || (!log.closest("[data-liveop-paused]") && (log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12));
     const edge = log ? top(log) - 12 : 0;
     const line = !atEnd && [...log.children].find((line) => top(line) > edge);
     const at = line ? top(line) : 0;
     return (/** @type {HTMLElement | null} */ now, /** @type {number} */ tail) => {
       if (!now) return;
-      for (const line of [...now.children].slice(0, -tail)) line.remove();
+      // Who reads keeps the lines for longer.
+      for (const line of [...now.children].slice(0, -tail * (atEnd ? 1 : 10))) line.remove();
       if (atEnd) toEnd(now);
       else if (line) now.scrollTop = line.isConnected ? now.scrollTop + top(line) - at : 0;
     };
