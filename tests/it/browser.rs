@@ -1,6 +1,7 @@
 //! What a person sees in a real browser.
 
 mod embed;
+mod hosts;
 mod list;
 mod policy;
 
