@@ -2,6 +2,7 @@
 
 mod connection;
 mod embed;
+mod hosts;
 mod list;
 mod policy;
 
