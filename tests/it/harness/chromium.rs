@@ -151,7 +151,16 @@ impl Chromium {
 
     /// Opens a tab in front of the others, and goes on with it.
     pub(crate) async fn new_tab(&self) -> WindowHandle {
-        let tab = self.page.new_window(true).await.expect("a tab").handle;
+        self.open_another(true).await
+    }
+
+    /// Opens a window, which hides no other, and goes on with it.
+    pub(crate) async fn new_window(&self) -> WindowHandle {
+        self.open_another(false).await
+    }
+
+    async fn open_another(&self, as_tab: bool) -> WindowHandle {
+        let tab = self.page.new_window(as_tab).await.expect("a tab").handle;
         self.look_at(&tab).await;
         self.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WITNESS })).await;
         tab
