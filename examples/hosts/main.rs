@@ -128,6 +128,7 @@ pub(crate) async fn app(setup: Setup<'_>) -> Result<(Router, LiveOps), Failure> 
         .mount("/live")
         .page_at("/counts/{id}")
         .token_ttl(setup.token_ttl)
+        .log_tail(50)
         .operation::<Count>();
     let live = live.start().await?;
     let mut templates = Environment::new();

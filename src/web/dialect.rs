@@ -124,7 +124,7 @@ impl Translation {
                 place = Some(Change::Replace(own, html));
             }
         }
-        let changes = [Some(place.unwrap_or(change)), surplus];
+        let changes = [surplus, Some(place.unwrap_or(change))];
         self.event(changes.into_iter().flatten(), id, to);
     }
 
@@ -339,16 +339,18 @@ mod tests {
         assert!(!told(&mut page, &[whole.clone(), more(3..=3)]).contains("delete:"));
         for (numbers, surplus) in [(4..=4, 1), (5..=6, 2), (7..=7, 1)] {
             let told = told(&mut page, &[more(numbers)]);
-            let expected =
-                format!("<div hx-swap-oob=\"delete:#op-1-log-lines > :nth-child(-n+{surplus})\"></div>\n\n");
-            assert!(told.ends_with(&expected) && told.matches("event:").count() == 1, "{told}");
+            let expected = format!(
+                "data: <div hx-swap-oob=\"delete:#op-1-log-lines > :nth-child(-n+{surplus})\"></div><div"
+            );
+            assert!(told.contains(&expected) && told.matches("event:").count() == 1, "{told}");
         }
         assert!(!told(&mut page, &[whole.clone(), more(3..=3)]).contains("delete:"), "it began anew");
         let mut page = Translation::new(Dialect::Datastar, 3);
         let told = told(&mut page, &[whole, more(3..=5)]);
-        // The cursor comes with the last event, which is another one than it was.
-        let expected = "</div>\n\nevent: datastar-patch-elements\nid: ff-1-9\ndata: mode remove\ndata: selector #op-1-log-lines > :nth-child(-n+2)\n\n";
-        assert!(told.ends_with(expected) && told.matches("id: ff").count() == 1, "{told}");
+        // They become two, the last of which has the cursor.
+        let expected = "\n\nevent: datastar-patch-elements\ndata: mode remove\ndata: selector #op-1-log-lines > :nth-child(-n+2)\n\n\
+             event: datastar-patch-elements\nid: ff-1-9\ndata: mode append\n";
+        assert!(told.contains(expected) && told.matches("id: ff").count() == 1, "{told}");
     }
 
     /// A region of the operation's own that has no place comes by `append` each time it is made anew.
