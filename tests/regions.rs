@@ -158,6 +158,7 @@ fn rows() {
         figures: Vec::new(),
         next: None,
         created: "2026-11-25T14:02:00.123456Z".parse().expect("a time"),
+        since: None,
         took_seconds: None,
     };
     let renderer = Renderer::new(Addresses::default());

@@ -1,6 +1,6 @@
 //! Pages: their forms, and that they work without JavaScript.
 
-use crate::harness::{Answer, Ask, Client, Server, attribute, finish, hidden_inputs};
+use crate::harness::{Answer, Ask, Client, Server, attribute, finish, hidden_inputs, text_of};
 
 const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 
@@ -233,7 +233,15 @@ async fn a_body_that_is_too_large_gets_413() {
     let large = b"a,b\n".repeat(50_000);
     let answer = client.submit("csv_import", &[], Some(("large.csv", &large))).await;
     assert_eq!(answer.status, 413);
-    assert!(answer.text().contains("<main"), "a page that says what to do");
+    let back = attribute(&answer.text(), "<a class=\"liveop-button liveop-primary\"", "href");
+    assert_eq!(back.as_deref(), Some("/operations/new/csv_import"), "back to the form: {}", answer.text());
+    assert!(answer.text().contains("larger than the 100000 bytes"), "{}", answer.text());
+    // The form said so, and what the browser needs to refuse the file itself.
+    let form = client.get("/operations/new/csv_import").await.text();
+    let field = |name| attribute(&form, "<input type=\"file\"", name).unwrap_or_default();
+    assert_eq!(field("data-liveop-max-bytes"), "100000");
+    assert_eq!(field("aria-describedby").split(' ').next_back(), Some("field-file-limit"));
+    assert!(text_of(&form).contains("At most 100000 bytes."), "{form}");
     let message = "x".repeat(200_000);
     assert_eq!(client.submit("simulate", &[("message", &message)], None).await.status, 413);
 }
