@@ -165,7 +165,14 @@ fn rows() {
     let rows = [
         Row { before: Some(3), ..row(State::Waiting) },
         Row { before: Some(0), ..row(State::Waiting) },
-        Row { percent: Some(40), summary: Some(HOSTILE.into()), ..row(State::Running) },
+        Row {
+            percent: Some(40),
+            summary: Some(HOSTILE.into()),
+            since: "2026-11-25T14:03:00Z".parse().ok(),
+            ..row(State::Running)
+        },
+        row(State::Running),
+        row(State::Interrupted),
         Row { summary: Some("Reading".into()), ..row(State::Cancelling) },
         Row {
             figures: vec![("rows imported".into(), 12_345.into()), ("rows rejected".into(), 2.into())],

@@ -226,7 +226,9 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
         Some(Refusal::ForeignForm) if path == "/login" || path.starts_with("/login/link/") => {
             Some((path, "Open it again"))
         }
-        Some(_) if form.is_some() => form.map(|form| (form, "Back to the form")),
+        Some(refusal) if form.is_some() && *refusal != Refusal::NotFound => {
+            form.map(|form| (form, "Back to the form"))
+        }
         _ => Some((list, "Your operations")),
     };
     let page = app.live.renderer().error_page(context! {

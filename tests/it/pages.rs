@@ -247,6 +247,50 @@ async fn a_body_that_is_too_large_gets_413() {
 }
 
 #[tokio::test]
+async fn what_is_refused_leads_on() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let over = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let new = "/operations/new/simulate";
+    let restart = format!("/operations/{over}/restart");
+    let signed = [("csrf_token", csrf.as_str())];
+    let text =
+        |path: &str| Ask::post(path).header("x-csrf-token", &csrf).header("content-type", "text/plain");
+    for (status, ask, url, label) in [
+        (403, Ask::post(new), new, "Back to the form"),
+        (415, text(new).body(b"x".to_vec()), new, "Back to the form"),
+        (405, Ask::new("DELETE", new), "/operations", "Your operations"),
+        (404, Ask::get("/operations/new/nothing"), "/operations", "Your operations"),
+        (404, Ask::post("/operations/new/nothing").form(&signed), "/operations", "Your operations"),
+        (
+            409,
+            Ask::post(&restart).form(&signed),
+            restart.trim_end_matches("/restart"),
+            "Back to the operation",
+        ),
+        (403, Ask::post("/login"), "/login", "Open it again"),
+        (403, Ask::post(&server.login_link), server.login_link.as_str(), "Open it again"),
+        (
+            410,
+            Ask::post(&server.login_link)
+                .form(&[("csrf_token", &client.get(&server.login_link).await.csrf())]),
+            "/operations",
+            "Sign in",
+        ),
+    ] {
+        let what = format!("{ask:?}");
+        let answer = client.send(ask).await;
+        assert_eq!(answer.status, status, "{what}");
+        let html = answer.text();
+        let link = attribute(&html, "<a class=\"liveop-button liveop-primary\"", "href");
+        assert_eq!(link.as_deref(), Some(url), "{what}");
+        assert!(html.contains(&format!("{label}</a>")), "{what}: {html}");
+        assert_eq!(html.contains("liveops demo prints a new one"), status == 410, "{what}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_content_type_gets_415() {
     let server = Server::start().await;
     let client = server.demo_user().await;
