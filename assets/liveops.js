@@ -8,14 +8,14 @@
   const GIVE_UP = 3; // streams in a row that said nothing
   const SAY_LOST_AFTER = 3_000;
   const POLL = 5_000;
-  const POLL_HIDDEN = 15_000;
-  const MAX_DELAY = 15_000;
+  const SELDOM = 15_000;
   const LOT = 500; // new log lines that one frame has time for
   const BAD = ["failed", "interrupted"];
   const FINAL = ["succeeded", "cancelled", ...BAD];
 
   /** @type {Map<Element, Live>} every container that this page follows */
   const lives = new Map();
+  const multiplexed = /^h[23]/.test(/** @type {any} */ (performance.getEntriesByType("navigation")[0])?.nextHopProtocol);
   const restingTitle = document.title;
 
   /** Starts. */
@@ -26,8 +26,8 @@
     document.addEventListener("submit", onSubmit);
     document.addEventListener("visibilitychange", () => each((live) => live.resume()));
     addEventListener("pagehide", () => each((live) => live.rest()));
-    addEventListener("pageshow", (event) => event.persisted && each((live) => live.source || live.resume()));
-    addEventListener("offline", () => each((live) => live.missed(live.source, 0)));
+    for (const name of ["pageshow", "focus"]) addEventListener(name, () => each((live) => live.source || live.resume()));
+    addEventListener("offline", () => each((live) => live.missed(0)));
     addEventListener("online", () => each((live) => live.resume()));
   }
 
@@ -49,6 +49,10 @@
       this.cursor = "";
       this.misses = 1; // streams since one that said something
       this.polls = 0; // pages that failed in a row
+      this.crowd = new BroadcastChannel("liveops"); // the streams of all windows
+      this.crowd.onmessage = ({ data }) => this.share(data);
+      this.newer = new Set();
+      this.place = 1; // its name among them
       this.said = ""; // about the connection
       this.next = "";
       this.isList = !root.id.startsWith("op-");
@@ -82,9 +86,9 @@
       this.paint(true);
       if (this.done) return;
       this.rest();
-      this.calm();
-      if (document.hidden) this.isList || this.later(POLL_HIDDEN, () => this.load());
-      else this.misses < GIVE_UP && fresh(this.data.liveopToken) ? this.open() : this.load();
+      if (document.hidden) return this.isList || this.later(SELDOM, () => this.load());
+      if (fresh(this.data.liveopToken)) this.open();
+      if (!this.source || this.misses >= GIVE_UP) this.load();
     }
 
     /** Closes the stream. */
@@ -93,8 +97,19 @@
       this.attempt++;
       this.source?.close();
       this.source = null;
+      this.crowd.postMessage(-this.place);
       clearTimeout(this.timer);
       clearTimeout(this.watchdog);
+    }
+
+    /** Gives way to newer streams: with HTTP/1.1 all windows share six connections.
+     * @param {number} place */
+    share(place) {
+      place < 0 ? this.newer.delete(-place) : this.newer.add(place);
+      if (!this.source || this.newer.size < (document.hasFocus() ? 5 : 3) || multiplexed) return;
+      this.misses = GIVE_UP;
+      this.rest();
+      this.load();
     }
 
     /** Does one thing later, and no other.
@@ -106,15 +121,14 @@
 
     /** Opens the stream at the cursor. */
     open() {
-      const url = new URL(this.data.liveopStream ?? "/stream", location.href);
-      url.searchParams.set("token", this.data.liveopToken ?? "");
-      url.searchParams.set("channel", this.data.liveopChannel ?? "");
-      if (this.cursor) url.searchParams.set("last_event_id", this.cursor);
-      const source = (this.source = new EventSource(url));
+      const { liveopStream, liveopToken = "", liveopChannel = "" } = this.data;
+      const query = new URLSearchParams({ token: liveopToken, channel: liveopChannel, last_event_id: this.cursor });
+      const source = (this.source = new EventSource(`${liveopStream}?${query}`));
       /** @param {string} name @param {(data: any) => void} action */
       const on = (name, action) => source.addEventListener(name, (event) => {
-        if (source !== this.source) return;
-        this.alive();
+        this.misses = 0;
+        this.say("Live", "live");
+        this.watch(DEAD_AFTER);
         const data = JSON.parse(event.data);
         this.todo.push(() => {
           if (event.lastEventId) this.cursor = event.lastEventId;
@@ -134,7 +148,9 @@
       on("state", (data) => this.enter(data.state));
       on("chain", (data) => { this.next = data.url; });
       on("end", (data) => this.end(data));
-      source.onerror = () => this.missed(source);
+      source.onerror = () => this.missed();
+      this.newer.clear();
+      this.crowd.postMessage((this.place = Math.random()));
       this.watch(FIRST_BYTES);
     }
 
@@ -142,21 +158,14 @@
      * @param {number} patience */
     watch(patience) {
       clearTimeout(this.watchdog);
-      this.watchdog = setTimeout(() => this.missed(this.source), patience);
-    }
-
-    /** The stream works. */
-    alive() {
-      this.watch(DEAD_AFTER);
-      this.misses = 0;
-      this.found();
+      this.watchdog = setTimeout(() => this.missed(), patience);
     }
 
     /** The stream failed: opens it once more, else asks the page.
-     * @param {EventSource | null} source @param {number} [patience] */
-    missed(source, patience) {
-      if (!source || source !== this.source) return;
-      const again = !this.misses++ && source.readyState !== EventSource.CLOSED && fresh(this.data.liveopToken);
+     * @param {number} [patience] */
+    missed(patience) {
+      if (!this.source) return;
+      const again = !this.misses++ && this.source.readyState < 2 && fresh(this.data.liveopToken);
       this.rest();
       this.losing(patience);
       again ? this.later(backOff(1), () => this.open()) : this.load();
@@ -175,22 +184,15 @@
       if (!page || !copy) {
         this.misses = Math.min(this.misses, GIVE_UP - 1);
         this.losing();
-        return this.later(document.hidden ? POLL_HIDDEN : backOff(++this.polls), () => this.load());
+        return this.later(document.hidden ? SELDOM : backOff(++this.polls), () => this.load());
       }
       this.polls = 0;
-      takeCsrf(page);
       this.take(copy);
       if (this.source) return;
-      if (FINAL.includes(this.data.liveopState ?? "")) {
-        return this.end({
-          operation: this.root.id.slice(3), state: this.data.liveopState, url: this.data.liveopPage,
-          redirect: this.data.liveopRedirect ?? null,
-        });
-      }
-      if (document.hidden) return this.later(POLL_HIDDEN, () => this.load());
+      if (!this.data.liveopToken) return this.end({}); // it is over
+      if (document.hidden) return this.later(SELDOM, () => this.load());
       if (this.misses < GIVE_UP || ++this.misses % 12 === 0) return this.open();
-      this.calm();
-      this.say("No live updates just now; fetched every few seconds instead.", "fetched");
+      this.say("No live updates just now: fetched every few seconds.", "fetched");
       this.later(POLL, () => this.load());
     }
 
@@ -255,18 +257,18 @@
     }
 
     /** The last thing said about the operation.
-     * @param {{state?: string, redirect?: string | null, [key: string]: unknown}} data */
-    end(data) {
+     * @param {{state?: string, redirect?: string}} last */
+    end({ state, redirect }) {
       this.rest();
       this.done = true;
-      if (data.state) this.data.liveopState = data.state;
-      if (data.redirect) this.data.liveopRedirect = data.redirect;
+      if (state) this.data.liveopState = state;
+      if (redirect) this.data.liveopRedirect = redirect;
       if (this.next) this.data.liveopNext = this.next;
       delete this.data.liveopToken;
-      this.calm();
       this.say("");
       this.tell();
-      this.emit("liveop:end", data);
+      const { liveopState, liveopPage, liveopRedirect = null } = this.data;
+      this.emit("liveop:end", { operation: this.root.id.slice(3), state: liveopState, url: liveopPage, redirect: liveopRedirect });
       this.leave();
     }
 
@@ -294,7 +296,6 @@
       const next = [...page.querySelectorAll("[data-liveop-channel]")]
         .find((element) => element instanceof HTMLElement && pathOf(element.dataset.liveopPage) === url.pathname);
       if (!(next instanceof HTMLElement)) return;
-      takeCsrf(page);
       if (location.pathname === pathOf(this.data.liveopPage)) history.replaceState(history.state, "", url);
       const focused = this.root.contains(document.activeElement);
       lives.delete(this.root);
@@ -349,20 +350,9 @@
      * @param {number} [patience] */
     losing(patience = SAY_LOST_AFTER) {
       this.lostTimer ||= setTimeout(() => {
+        this.lostTimer = 0;
         if (!document.hidden) this.say("Connection lost, trying again…", "lost");
       }, patience);
-    }
-
-    /** Takes that back. */
-    calm() {
-      clearTimeout(this.lostTimer);
-      this.lostTimer = 0;
-    }
-
-    /** Says that live updates are here. */
-    found() {
-      this.calm();
-      this.say("Live", "live");
     }
 
     /** Gives up until somebody signs in. */
@@ -375,13 +365,14 @@
      * @param {string} words @param {string} link */
     stop(words, link) {
       this.rest();
-      this.calm();
       this.say(words, "lost", link);
     }
 
     /** Writes the line about the connection, with a link where there is something to do (or "").
      * @param {string} words @param {string} [kind] @param {string} [link] */
     say(words, kind, link) {
+      clearTimeout(this.lostTimer);
+      this.lostTimer = 0;
       if (words === this.said) return;
       if (kind !== "live") words && announce(words, link === undefined ? "status" : "alert");
       else if (this.said) announce("Live again.");
@@ -419,7 +410,7 @@
       button.textContent = "Cancelling…";
       const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
       const answer = await fetch(form.getAttribute("action") ?? "", {
-        method: "POST", body, headers: { "X-Liveops": "1" }, credentials: "same-origin", redirect: "manual",
+        method: "POST", body, headers: { "X-Liveops": "1" }, redirect: "manual",
       }).catch(() => null);
       if (answer?.ok || answer?.status === 409) return;
       button.ariaDisabled = null;
@@ -455,26 +446,21 @@
     return from.querySelector('meta[name="liveops-csrf"]');
   }
 
-  /** Takes over the CSRF token of a newer page.
-   * @param {DocumentFragment} page */
-  function takeCsrf(page) {
-    const [ours, theirs] = [csrf(), csrf(page)];
-    if (ours && theirs) ours.content = theirs.content;
-  }
-
   // Talking to the server
 
-  /** Fetches a page; null means: not now.
+  /** Fetches a page and takes over its CSRF token; null means: not now.
    * @param {string} url @returns {Promise<DocumentFragment | "signed out" | "gone" | null>} */
   async function fetchPage(url) {
     try {
       const answer = await fetch(url, {
-        headers: { "X-Liveops": "1" }, credentials: "same-origin", redirect: "manual", cache: "no-store",
-        signal: AbortSignal.timeout(15_000),
+        headers: { "X-Liveops": "1" }, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(SELDOM),
       });
       if (answer.status === 401 || answer.type === "opaqueredirect") return "signed out";
       if ([403, 404, 410].includes(answer.status)) return "gone";
-      return answer.ok ? parse(await answer.text()) : null;
+      if (!answer.ok) return null;
+      const page = parse(await answer.text());
+      csrf()?.replaceWith(csrf(page) ?? csrf() ?? "");
+      return page;
     } catch {
       return null;
     }
@@ -500,7 +486,7 @@
   /** How long to wait before try n.
    * @param {number} n */
   function backOff(n) {
-    return Math.min(MAX_DELAY, 500 * 2 ** n) * (0.5 + Math.random() / 2);
+    return Math.min(SELDOM, 500 * 2 ** n) * (0.5 + Math.random() / 2);
   }
 
   // Changing the page

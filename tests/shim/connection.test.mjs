@@ -33,8 +33,9 @@ function list() {
 
 /** A page that the shim keeps live, and the world around it. */
 class World {
-  constructor(html = operation(), { hidden = false, random = 0.5 } = {}) {
+  constructor(html = operation(), { hidden = false, random = 0.5, browser = new Set(), focused = true, protocol = "http/1.1" } = {}) {
     this.now = BEGIN;
+    this.focused = focused;
     this.timers = new Map();
     this.streams = [];
     this.fetches = [];
@@ -44,6 +45,16 @@ class World {
     this.window = window;
     this.document = window.document;
     Object.defineProperty(this.document, "hidden", { get: () => this.hidden });
+    this.document.hasFocus = () => this.focused;
+    window.performance.getEntriesByType = () => [{ nextHopProtocol: protocol }];
+    window.BroadcastChannel = class {
+      constructor() {
+        browser.add(this);
+      }
+      postMessage(data) {
+        for (const other of browser) if (other !== this) other.onmessage({ data });
+      }
+    };
     const world = this;
     let last = 0;
     const timer = (action, delay = 0) => (this.timers.set(++last, { action, at: this.now + delay }), last);
@@ -56,7 +67,7 @@ class World {
         readyState = 0;
         constructor(url) {
           super();
-          this.url = new URL(url);
+          this.url = new URL(url, window.location);
           this.at = world.now;
           world.streams.push(this);
         }
@@ -66,7 +77,7 @@ class World {
       },
     });
     window.Date.now = () => this.now;
-    window.Math.random = () => random;
+    window.Math.random = () => random ?? Math.random();
     window.AbortSignal.timeout = () => undefined;
     this.ends = 0;
     this.announced = []; // of the connection
@@ -141,7 +152,7 @@ class World {
 
 const LIVE = "live: Live";
 const LOST = "lost: Connection lost, trying again…";
-const FETCHED = "fetched: No live updates just now; fetched every few seconds instead.";
+const FETCHED = "fetched: No live updates just now: fetched every few seconds.";
 const GONE = { status: 0 };
 
 /** A page whose stream has said something. */
@@ -156,7 +167,7 @@ test("a stream is opened with the page's token, and the first thing that it says
   const world = new World();
   assert.equal(world.line, "");
   const query = Object.fromEntries(world.stream.url.searchParams);
-  assert.deepEqual(query, { token: token("first"), channel: "liveop.x" });
+  assert.deepEqual(query, { token: token("first"), channel: "liveop.x", last_event_id: "" });
   await world.say("state", { state: "running" }, "c");
   assert.equal(world.line, LIVE);
   await world.pass(1000);
@@ -189,7 +200,7 @@ test("after that the page is fetched, and its token and its forms' token are gon
   await world.pass(0);
   const [page] = world.fetches;
   assert.equal(new URL(page.url, "https://host.example").pathname, PAGE);
-  assert.deepEqual([page.headers["X-Liveops"], page.credentials], ["1", "same-origin"]);
+  assert.deepEqual([page.headers["X-Liveops"], page.redirect], ["1", "manual"]);
   assert.equal(world.streams.length, 3);
   assert.equal(world.stream.url.searchParams.get("token"), token("second"));
   assert.equal(world.stream.url.searchParams.get("last_event_id"), "cursor-1");
@@ -448,4 +459,80 @@ test("an operation whose end was missed is ended by its page", async () => {
   assert.equal(world.line, "");
   assert.match(world.document.title, /^✕ Failed/);
   assert.deepEqual([world.ends, world.isOpen, world.fetches.length], [1, 0, 1]);
+});
+
+/** So many windows of one browser, each opened after the one before it and none hidden; streams answer at once. */
+async function windows(count, options) {
+  const browser = new Set();
+  const all = [];
+  for (let i = 0; i < count; i++) {
+    const world = new World(operation(), { browser, random: null, focused: false, ...options });
+    await world.say("ping");
+    all.push(world);
+  }
+  return all;
+}
+
+test("ten windows leave room for pages: the newest streams stay, and the others fetch", async () => {
+  const all = await windows(10);
+  for (const world of all) await world.pass(1000);
+  const open = all.map((world) => world.isOpen);
+  assert.deepEqual(open, [0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
+  for (const [i, world] of all.entries()) assert.equal(world.line, i < 7 ? FETCHED : LIVE);
+  const [first] = all;
+  first.answer = () => ({ status: 200, body: operation({ percent: 80 }) });
+  await first.pass(5000);
+  assert.equal(first.document.querySelector("progress").value, 80);
+  // Whichever is looked at is live at once.
+  first.focused = true;
+  await first.event("focus");
+  assert.equal(first.isOpen, 1);
+  await first.say("ping");
+  assert.equal(first.line, LIVE);
+  await all[7].pass(0);
+  assert.deepEqual(all.map((world) => world.isOpen), [1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+});
+
+test("streams that were closed count for nothing", async () => {
+  const all = await windows(2);
+  for (let i = 0; i < 10; i++) {
+    await all[1].show(true);
+    await all[1].show(false);
+  }
+  assert.deepEqual(all.map((world) => world.isOpen), [1, 1]);
+  assert.equal(all[0].streams.length, 1);
+});
+
+test("a window that gave its place up tries again later", async () => {
+  const all = await windows(4);
+  assert.equal(all[0].isOpen, 0);
+  for (const world of all.slice(1)) await world.event("pagehide", false);
+  while (!all[0].isOpen && all[0].now < BEGIN + 60_000) await all[0].pass(1000);
+  await all[0].say("ping");
+  assert.deepEqual([all[0].isOpen, all[0].line], [1, LIVE]);
+});
+
+test("the window in front keeps its place a little longer, for it may have several streams", async () => {
+  const all = await windows(5, { focused: true });
+  assert.deepEqual(all.map((world) => world.isOpen), [1, 1, 1, 1, 1]);
+  const more = await windows(6, { focused: true });
+  assert.deepEqual(more.map((world) => world.isOpen), [0, 1, 1, 1, 1, 1]);
+});
+
+test("where one connection carries all streams, nobody gives way", async () => {
+  const all = await windows(10, { protocol: "h2" });
+  assert.deepEqual(all.map((world) => world.isOpen), Array(10).fill(1));
+});
+
+test("a window that is looked at goes on at once where its stream had failed", async () => {
+  const world = await live();
+  world.answer = () => GONE;
+  world.fail({ refused: true });
+  await world.pass(60_000);
+  assert.deepEqual([world.line, world.isOpen], [LOST, 0]);
+  await world.event("focus");
+  assert.equal(world.isOpen, 1);
+  await world.say("ping");
+  await world.event("focus");
+  assert.equal(world.streams.length, 2, "a stream that works is left alone");
 });

@@ -69,8 +69,6 @@ async fn a_stream_that_is_held_back_or_dies_in_silence_is_noticed() {
     lines_come(&browser).await;
     // Nobody is told of this one: no byte comes any more, not even an end.
     proxy.swallow();
-    browser.wait_until("window.said.length > 0").await;
-    browser.wait_for(LIVE).await;
     lines_come(&browser).await;
     assert_whole(&browser).await;
     streams(&proxy, 1).await;
@@ -157,8 +155,9 @@ async fn a_hidden_tab_has_no_stream_its_title_stays_true_and_it_catches_up() {
     let list = browser.new_tab().await;
     browser.open("/operations").await;
     browser.wait_for(LIVE).await;
-    browser.go_on_with(&page).await;
-    assert_eq!(browser.run("return document.hidden").await, true);
+    browser.look_at(&page).await;
+    browser.put_in_front(&list).await;
+    browser.wait_until("document.hidden").await;
     streams(&proxy, 1).await;
     let title = browser.text("return document.title").await;
     browser.wait_until(&format!("/^\\d+ %/.test(document.title) && document.title !== '{title}'")).await;
@@ -169,41 +168,43 @@ async fn a_hidden_tab_has_no_stream_its_title_stays_true_and_it_catches_up() {
     streams(&proxy, 1).await;
     // The list is behind now.
     let second = client.simulate(STEADY).await;
-    browser.go_on_with(&list).await;
-    assert_eq!(browser.run("return document.hidden").await, true);
-    let row = format!("#op-{second}-row");
-    assert_eq!(browser.run(&format!("return document.querySelector('{row}')")).await, json!(null));
     browser.look_at(&list).await;
-    browser.wait_for(&row).await;
+    browser.wait_for(&format!("#op-{second}-row")).await;
     // What ends out of sight is in the title all the same.
+    browser.look_at(&page).await;
+    browser.put_in_front(&list).await;
+    browser.wait_until("document.hidden").await;
     client.command(&id, "cancel").await;
-    browser.go_on_with(&page).await;
     browser.wait_until("document.title.startsWith('■ Cancelled')").await;
     assert_eq!(browser.run("return document.hidden && window.stillHere").await, true);
 }
 
+/// With HTTP/1.1 a browser has six connections to a server, and pages need some too.
 #[tokio::test]
-async fn ten_tabs_are_all_live_when_they_are_looked_at() {
+async fn ten_windows_are_all_live_when_they_are_looked_at() {
     let server = Server::start().await;
     let proxy = Proxy::before(server.address).await;
     let browser = Chromium::signed_in_at(proxy.address, &server).await;
     let id = simulate(&browser, STEADY).await;
-    let mut tabs = vec![browser.tab().await];
+    let mut windows = vec![browser.tab().await];
     for _ in 1..10 {
-        tabs.push(browser.new_tab().await);
+        windows.push(browser.new_window().await);
         browser.open(&format!("/operations/{id}")).await;
         browser.wait_for(LIVE).await;
     }
-    for tab in &tabs {
-        browser.look_at(tab).await;
+    streams(&proxy, 3).await;
+    for window in &windows {
+        browser.look_at(window).await;
+        assert_eq!(browser.run("return document.hidden").await, false);
+        browser.wait_for(LIVE).await;
         lines_come(&browser).await;
-        streams(&proxy, 1).await;
     }
+    streams(&proxy, 3).await;
     browser.press("Cancel").await;
-    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
-    for tab in &tabs {
-        browser.look_at(tab).await;
+    for window in &windows {
+        browser.look_at(window).await;
         browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+        browser.assert_clean().await;
     }
 }
 

@@ -151,7 +151,16 @@ impl Chromium {
 
     /// Opens a tab in front of the others, and goes on with it.
     pub(crate) async fn new_tab(&self) -> WindowHandle {
-        let tab = self.page.new_window(true).await.expect("a tab").handle;
+        self.open_another(true).await
+    }
+
+    /// Opens a window, which hides no other, and goes on with it.
+    pub(crate) async fn new_window(&self) -> WindowHandle {
+        self.open_another(false).await
+    }
+
+    async fn open_another(&self, as_tab: bool) -> WindowHandle {
+        let tab = self.page.new_window(as_tab).await.expect("a tab").handle;
         self.look_at(&tab).await;
         self.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WITNESS })).await;
         tab
@@ -164,15 +173,15 @@ impl Chromium {
 
     /// Brings a tab to the front, which hides the others of its window, and goes on with it.
     pub(crate) async fn look_at(&self, tab: &WindowHandle) {
+        self.page.switch_to_window(tab.clone()).await.expect("the tab is there");
+        self.put_in_front(tab).await;
+    }
+
+    /// Brings a tab to the front, and goes on with the one that is hidden by it.
+    pub(crate) async fn put_in_front(&self, tab: &WindowHandle) {
         let name = String::from(tab.clone());
         let target = name.strip_prefix("CDwindow-").unwrap_or(&name);
         self.cdp("Target.activateTarget", &json!({ "targetId": target })).await;
-        self.go_on_with(tab).await;
-    }
-
-    /// Goes on with a tab, wherever it is.
-    pub(crate) async fn go_on_with(&self, tab: &WindowHandle) {
-        self.page.switch_to_window(tab.clone()).await.expect("the tab is there");
     }
 
     /// The page as it is now.
