@@ -48,7 +48,7 @@
    * @typedef {object} Known
    * @property {string} attempt @property {string} given the container's own figure
    * @property {number} elapsed seconds, at the moment `at` of this page's own time @property {number} at
-   * @property {number} news when something was last heard @property {boolean} paused
+   * @property {number} news when something was last heard @property {boolean} paused @property {boolean} refused
    * @property {number} seen the newest line that was in sight */
 
   /** @type {WeakMap<HTMLElement, Known>} */
@@ -71,17 +71,16 @@
     document.addEventListener("liveop:end", ({ target }) => target instanceof HTMLElement && target.matches(".liveop") && ended(target));
   }
 
-  /** The containers of operations.
-   * @returns {HTMLElement[]} */
+  /** The containers of operations. */
   function operations() {
-    return [...document.querySelectorAll(".liveop")].filter((root) => root instanceof HTMLElement && root.id.startsWith("op-"));
+    return [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.liveop[id^="op-"]'))];
   }
 
   /** What is known of a container.
    * @param {HTMLElement} root @returns {Known} */
   function of(root) {
     const now = performance.now();
-    const fresh = { attempt: "", given: "", elapsed: 0, at: now, news: now, paused: false, seen: 0 };
+    const fresh = { attempt: "", given: "", elapsed: 0, at: now, news: now, paused: false, refused: false, seen: 0 };
     return known.get(root) ?? (known.set(root, fresh), fresh);
   }
 
@@ -263,13 +262,19 @@
     return `${Math.floor(s / 86_400)} d ${Math.floor(s / 3600) % 24} h`;
   }
 
-  /** Says that a silent operation is not a lost connection; and what became of the wish to be told.
+  /** Says that a silent operation is not a lost connection.
    * @param {HTMLElement} root */
   function tellQuiet(root) {
     const silent = Math.floor((performance.now() - of(root).news) / 10_000) * 10;
     const quiet = silent >= QUIET_AFTER && line(root)?.dataset.kind === "live" && root.dataset.liveopState !== "waiting";
-    const told = wanted.has(root.id) ? "Keep this tab open: it tells you at the end." : "";
-    write(root.querySelector(".liveop-note"), quiet ? `No news for ${duration(silent)}, still connected. ${told}`.trim() : told);
+    write(root.querySelector(".liveop-note"), quiet ? `No news for ${duration(silent)}, still connected. ${told(root)}`.trim() : told(root));
+  }
+
+  /** What became of the wish to be told the end.
+   * @param {HTMLElement} root */
+  function told(root) {
+    if (wanted.has(root.id)) return "Keep this tab open: it tells you at the end.";
+    return of(root).refused ? "This browser does not allow notifications from here." : "";
   }
 
   // The log
@@ -361,17 +366,20 @@
     const button = find(root, ".liveop-notify");
     if (!button) return;
     const wants = wanted.has(root.id);
-    set(button, "hidden", !("Notification" in window) || (!wants && Notification.permission === "denied"));
+    const isOffered = "Notification" in window && (wants || Notification.permission !== "denied");
+    // It does not vanish under the finger that pressed it.
+    set(button, "hidden", !isOffered && document.activeElement !== button);
     set(button, "ariaPressed", `${wants}`);
   }
 
   /** Asks the browser for leave, the first time; or takes the wish back.
    * @param {HTMLElement} root */
   async function notify(root) {
-    const is = wanted.has(root.id);
-    if (is) wanted.delete(root.id);
-    else if ((await Notification.requestPermission()) === "granted") wanted.add(root.id);
-    else say("The browser does not allow it.");
+    if (!wanted.delete(root.id)) {
+      of(root).refused = (await Notification.requestPermission()) !== "granted";
+      if (!of(root).refused) wanted.add(root.id);
+    }
+    say(told(root));
     keepWanted();
     look(root);
   }
