@@ -156,7 +156,9 @@ impl Renderer {
     }
 
     fn has_form(&self, kind: &str) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.get(kind).is_some_and(|starts| *starts != Starts::ByCode))
+        self.kinds
+            .as_ref()
+            .is_none_or(|kinds| kinds.get(kind).is_some_and(|starts| *starts != Starts::ByCode))
     }
 
     /// Whether a form with a file starts it: where it failed, another file is the likely remedy.

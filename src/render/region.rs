@@ -54,7 +54,8 @@ impl Renderer {
                 let stages = projection.stages().iter().map(|stage| {
                     // Both are of the operation's own time, so that nobody's clock is needed to go on counting.
                     let began = stage.started.and_then(|at| projection.seconds_until(at));
-                    let so_far_seconds = so_far.zip(began).map(|(so_far, began)| (so_far - began).max(0.0).floor());
+                    let so_far_seconds =
+                        so_far.zip(began).map(|(so_far, began)| (so_far - began).max(0.0).floor());
                     let began_seconds = began.map(|began| (began * 10.0).round() / 10.0);
                     context! { began_seconds, so_far_seconds, ..Value::from(Serde(stage)) }
                 });

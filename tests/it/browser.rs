@@ -2,6 +2,7 @@
 
 mod embed;
 mod list;
+mod look;
 mod policy;
 
 use serde_json::json;
