@@ -88,7 +88,8 @@ fn weight(selector: &str) -> (usize, usize, usize) {
     let (pseudo_elements, colons) = (text.matches("::").count(), text.matches(':').count());
     let groups = [":not(", ":is(", ":has("].map(|name| text.matches(name).count()).iter().sum::<usize>();
     let states = text.matches('[').count() + colons - 2 * pseudo_elements - groups;
-    let outside: String = text.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
+    let outside: String =
+        text.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
     let elements = outside
         .split([' ', '>', '+', '~', '(', ')', ','])
         .filter(|part| part.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '#'));
@@ -146,7 +147,8 @@ fn words(text: &str, starts: &[&str], before: impl Fn(char) -> bool) -> Names {
             if !before(text[..at].chars().next_back().unwrap_or(' ')) {
                 continue;
             }
-            let word = text[at..].split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').next();
+            let word =
+                text[at..].split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').next();
             found.insert(word.unwrap_or_default().trim_end_matches('-').to_owned());
         }
     }
@@ -157,7 +159,9 @@ fn words(text: &str, starts: &[&str], before: impl Fn(char) -> bool) -> Names {
 fn every_class_and_property_is_documented_and_none_that_is_not_there() {
     let (css, page) = (stylesheet(), read("docs/theming.md"));
     let names = ["liveop", "site"];
-    let is_class = |name: &String| name == "liveop" || name == "site" || name.contains('-') && !name.starts_with("liveops");
+    let is_class = |name: &String| {
+        name == "liveop" || name == "site" || name.contains('-') && !name.starts_with("liveops")
+    };
     let mut used = words(&css, &names, |before| before == '.');
     let scripts = read("assets/liveops.js") + &read("assets/page.js");
     used.extend(words(&scripts, &names, |before| before == '.'));

@@ -5,6 +5,7 @@ mod connection;
 mod embed;
 mod hosts;
 mod list;
+mod look;
 mod policy;
 
 use serde_json::json;
