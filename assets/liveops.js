@@ -433,11 +433,9 @@
     if (field instanceof HTMLInputElement && !field.value) field.value = csrf()?.content ?? "";
     const root = form.closest("[data-liveop-channel]");
     const live = root && lives.get(root);
-    if (!live || !form.dataset.liveopCommand) return;
-    if (form.dataset.liveopCommand === "cancel") {
-      event.preventDefault();
-      live.cancel(form);
-    }
+    if (!live || form.dataset.liveopCommand !== "cancel") return;
+    event.preventDefault();
+    live.cancel(form);
   }
 
   /** The page's CSRF token.

@@ -175,7 +175,7 @@
     const button = document.querySelector(".site-news");
     if (!(button instanceof HTMLElement)) return;
     const words = count ? `${count} new ${count > 1 ? "operations" : "operation"}` : "";
-    if (count && button.hidden) write(document.getElementById("liveop-announcer"), words);
+    if (count && button.hidden) write(document.getElementById("liveop-status"), words);
     hide(button, !count);
     write(button, words);
   }
@@ -487,7 +487,7 @@
   /** Tells a screen reader.
    * @param {string} words */
   function say(words) {
-    write(document.getElementById("liveop-announcer"), words);
+    write(document.getElementById("liveop-status"), words);
   }
 
   /** What a browser keeps under a name, or keeps from now on; some keep nothing.
