@@ -4,6 +4,7 @@ mod connection;
 mod embed;
 mod list;
 mod policy;
+mod swap;
 
 use serde_json::json;
 
