@@ -357,7 +357,7 @@
 
     /** Gives up until somebody signs in. */
     signedOut() {
-      delete this.data.liveopToken; // the page of the next session has another one
+      this.data.liveopToken = "-"; // the page of the next session has another one
       this.stop("You are signed out.", "Sign in and come back");
     }
 

@@ -184,6 +184,11 @@ impl Chromium {
         self.cdp("Target.activateTarget", &json!({ "targetId": target })).await;
     }
 
+    /// Lets the page believe that its window has the focus, or that it has lost it: without a screen there is none to give.
+    pub(crate) async fn focus(&self, given: bool) {
+        self.cdp("Emulation.setFocusEmulationEnabled", &json!({ "enabled": given })).await;
+    }
+
     /// The page as it is now.
     pub(crate) async fn source(&self) -> String {
         self.page.source().await.unwrap_or_default()
