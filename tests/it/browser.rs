@@ -1,8 +1,11 @@
 //! What a person sees in a real browser.
 
 mod comfort;
+mod connection;
 mod embed;
+mod hosts;
 mod list;
+mod look;
 mod policy;
 
 use serde_json::json;
