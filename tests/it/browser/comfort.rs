@@ -196,7 +196,7 @@ async fn what_failed_says_what_helps_and_can_be_copied() {
     browser.wait_for(".liveop-reference .liveop-copy").await.click().await.expect("pressed");
     browser.wait_until(&format!("window.copied === '{id}'")).await;
     browser.wait_until(&format!("{} === 'Copied'", text_of(".liveop-reference .liveop-copy"))).await;
-    browser.wait_until("document.getElementById('liveop-announcer').textContent === 'Copied'").await;
+    browser.wait_until("document.getElementById('liveop-status').textContent === 'Copied'").await;
     browser.wait_for(".liveop-log .liveop-copy").await.click().await.expect("pressed");
     browser.wait_until("/^\\d\\d:\\d\\d:\\d\\d customers\\.csv, 6 bytes$/.test(window.copied)").await;
 
