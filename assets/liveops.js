@@ -604,8 +604,7 @@
     const at = line ? top(line) : 0;
     return (/** @type {HTMLElement | null} */ now, /** @type {number} */ tail) => {
       if (!now) return;
-      // Who reads keeps the lines for longer.
-      for (const line of [...now.children].slice(0, -tail * (atEnd ? 1 : 10))) line.remove();
+      for (const line of [...now.children].slice(0, atEnd ? -tail : -10 * tail)) line.remove();
       if (atEnd) toEnd(now);
       else if (line) now.scrollTop = line.isConnected ? now.scrollTop + top(line) - at : 0;
     };
