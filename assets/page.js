@@ -9,13 +9,17 @@
   /** Starts, and looks again whenever something changed. */
   function start() {
     localize();
+    document.addEventListener("keydown", ({ key, target }) => key === "End" && target instanceof HTMLElement && toEnd(target));
+    document.addEventListener("click", spareRestart, true);
     followOperations();
+    followList();
+    helpForms();
     new MutationObserver(localize).observe(document.body, { childList: true, characterData: true, subtree: true });
   }
 
   /** Shows times, which come in UTC, as local ones. */
   function localize() {
-    for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll(".liveop-meta time, .liveop-row time, .liveop-line time"))) {
+    for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll(".liveop-meta time, .liveop-line time"))) {
       const at = new Date(time.dateTime);
       if (!+at) continue;
       const local = new Date(+at - at.getTimezoneOffset() * 60_000).toISOString();
@@ -24,13 +28,27 @@
     }
   }
 
+  /** Follows a log again, which a busy one would outrun.
+   * @param {HTMLElement} log */
+  function toEnd(log) {
+    if (!log.matches(".liveop-log-lines")) return;
+    log.scrollTop = log.scrollHeight;
+    log.dataset.end = `${log.scrollTop}`;
+  }
+
+  /** The second click on Cancel is not for the button in its place.
+   * @param {MouseEvent} event */
+  function spareRestart(event) {
+    if (event.detail > 1 && event.target instanceof Element && event.target.closest('[data-liveop-command="restart"]')) event.preventDefault();
+  }
+
   // An operation's page
 
   /** What is known of one container.
    * @typedef {object} Known
    * @property {string} attempt @property {string} given the container's own figure
    * @property {number} elapsed seconds, at the moment `at` of this page's own time @property {number} at
-   * @property {number} news when something was last heard @property {boolean} paused
+   * @property {number} news when something was last heard @property {boolean} paused @property {boolean} refused
    * @property {number} seen the newest line that was in sight */
 
   /** @type {WeakMap<HTMLElement, Known>} */
@@ -53,17 +71,16 @@
     document.addEventListener("liveop:end", ({ target }) => target instanceof HTMLElement && target.matches(".liveop") && ended(target));
   }
 
-  /** The containers of operations.
-   * @returns {HTMLElement[]} */
+  /** The containers of operations. */
   function operations() {
-    return [...document.querySelectorAll(".liveop")].filter((root) => root instanceof HTMLElement && root.id.startsWith("op-"));
+    return [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.liveop[id^="op-"]'))];
   }
 
   /** What is known of a container.
    * @param {HTMLElement} root @returns {Known} */
   function of(root) {
     const now = performance.now();
-    const fresh = { attempt: "", given: "", elapsed: 0, at: now, news: now, paused: false, seen: 0 };
+    const fresh = { attempt: "", given: "", elapsed: 0, at: now, news: now, paused: false, refused: false, seen: 0 };
     return known.get(root) ?? (known.set(root, fresh), fresh);
   }
 
@@ -105,6 +122,135 @@
     return is.elapsed + (performance.now() - is.at) / 1000;
   }
 
+  // The list, and the catalogue's latest operations
+
+  /** @type {Set<string>} the rows that were seen */
+  const seen = new Set();
+  /** @type {Set<string>} the new rows that wait, so that nothing jumps where somebody points at */
+  const held = new Set();
+
+  let touching = false; // a finger leaves its :hover behind
+
+  /** Begins with the list's rows and with times that tell how long ago something was. */
+  function followList() {
+    if (!document.querySelector(".site-list, .site-kinds")) return;
+    for (const row of rows()) seen.add(row.id);
+    const observer = new MutationObserver(lookAtList);
+    observer.observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: ["hidden", "data-liveop-since"] });
+    lookAtList();
+    setInterval(() => document.hidden || lookAtList(), 1000);
+    document.addEventListener("pointerover", ({ pointerType }) => { touching = pointerType === "touch"; });
+    for (const name of ["pointerout", "focusout"]) document.addEventListener(name, () => held.size && setTimeout(lookAtList));
+    document.addEventListener("click", ({ target }) => target instanceof HTMLElement && target.matches(".site-news") && showHeld(target));
+  }
+
+  /** The rows of the list.
+   * @returns {HTMLElement[]} */
+  function rows() {
+    return [...document.querySelectorAll("#operations-rows > .liveop-row")].filter((row) => row instanceof HTMLElement);
+  }
+
+  /** Brings the list up to date: what is new waits or comes in, and times go on. */
+  function lookAtList() {
+    const busy = isBusy();
+    if (!busy) held.clear();
+    for (const row of rows()) {
+      if (!seen.has(row.id) && busy) held.add(row.id);
+      seen.add(row.id);
+      hide(row, held.has(row.id));
+    }
+    tellHeld(rows().filter((row) => row.hidden).length);
+    tellTimes();
+  }
+
+  /** Whether somebody points at the list, or goes through it by keyboard. */
+  function isBusy() {
+    const table = document.querySelector(".site-table");
+    return !!table && ((!touching && table.matches(":hover")) || !!table.querySelector(":focus-visible"));
+  }
+
+  /** Says how many rows wait.
+   * @param {number} count */
+  function tellHeld(count) {
+    const button = document.querySelector(".site-news");
+    if (!(button instanceof HTMLElement)) return;
+    const words = count ? `${count} new ${count > 1 ? "operations" : "operation"}` : "";
+    if (count && button.hidden) write(document.getElementById("liveop-status"), words);
+    hide(button, !count);
+    write(button, words);
+  }
+
+  /** Lets the rows in that wait.
+   * @param {HTMLElement} button */
+  function showHeld(button) {
+    const focused = button === document.activeElement;
+    held.clear();
+    lookAtList();
+    if (focused) rows()[0]?.querySelector("a")?.focus();
+  }
+
+  /** Says how long ago operations began, and how long those take that run. */
+  function tellTimes() {
+    const now = Date.now();
+    for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll(".liveop-row-when time, .site-last time"))) {
+      const at = new Date(time.dateTime);
+      if (!+at) continue;
+      const [date, clock] = new Date(+at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).split("T");
+      const title = `${date} ${clock}`;
+      if (time.title !== title) time.title = title;
+      let second = time.querySelector("small");
+      if (!second && time.closest(".liveop-row")) time.append((second = document.createElement("small")));
+      write(second, ` ${clock.slice(0, 5)}`);
+      const first = time.firstChild;
+      const words = ago((now - +at) / 1000) ?? date;
+      if (first && first.nodeValue !== words) first.nodeValue = words;
+    }
+    for (const took of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-liveop-since]"))) {
+      write(took, duration(Math.max(0, (now - +new Date(took.dataset.liveopSince ?? "")) / 1000)));
+    }
+  }
+
+  /** How long ago something was that was so many seconds ago; nothing after a day.
+   * @param {number} seconds */
+  function ago(seconds) {
+    if (seconds < 2) return "just now";
+    if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+    return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h ago` : undefined;
+  }
+
+  // Forms and menus
+
+  /** Refuses files that the server would refuse, and closes menus that somebody turned away from. */
+  function helpForms() {
+    document.addEventListener("change", ({ target }) => {
+      if (!(target instanceof HTMLInputElement) || !target.dataset.liveopMaxBytes) return;
+      const most = Number(target.dataset.liveopMaxBytes);
+      const large = [...(target.files ?? [])].find(({ size }) => size > most);
+      const words = large && `“${large.name}” is larger than the ${target.dataset.liveopMax} that are taken here. Choose a smaller file.`;
+      target.setCustomValidity(words ?? "");
+      target.ariaInvalid = words ? "true" : null;
+      target.reportValidity();
+    });
+    document.addEventListener("click", ({ target }) => closeMenus(target));
+    document.addEventListener("keydown", ({ key, target }) => {
+      if (key !== "Escape") return;
+      const menu = target instanceof Element ? target.closest(".site-menu[open]") : null;
+      closeMenus(null);
+      menu?.querySelector("summary")?.focus();
+    });
+  }
+
+  /** Closes the menus that something is not in.
+   * @param {EventTarget | null} inside */
+  function closeMenus(inside) {
+    for (const menu of document.querySelectorAll(".site-menu[open]")) {
+      if (!(inside instanceof Node && menu.contains(inside))) menu.removeAttribute("open");
+    }
+  }
+
+  // Small things
+
   /** Seconds as the server writes them.
    * @param {number} seconds */
   function duration(seconds) {
@@ -116,13 +262,19 @@
     return `${Math.floor(s / 86_400)} d ${Math.floor(s / 3600) % 24} h`;
   }
 
-  /** Says that a silent operation is not a lost connection; and what became of the wish to be told.
+  /** Says that a silent operation is not a lost connection.
    * @param {HTMLElement} root */
   function tellQuiet(root) {
     const silent = Math.floor((performance.now() - of(root).news) / 10_000) * 10;
     const quiet = silent >= QUIET_AFTER && line(root)?.dataset.kind === "live" && root.dataset.liveopState !== "waiting";
-    const told = wanted.has(root.id) ? "Keep this tab open: it tells you at the end." : "";
-    write(root.querySelector(".liveop-note"), quiet ? `No news for ${duration(silent)}, still connected. ${told}`.trim() : told);
+    write(root.querySelector(".liveop-note"), quiet ? `No news for ${duration(silent)}, still connected. ${told(root)}`.trim() : told(root));
+  }
+
+  /** What became of the wish to be told the end.
+   * @param {HTMLElement} root */
+  function told(root) {
+    if (wanted.has(root.id)) return "Keep this tab open: it tells you at the end.";
+    return of(root).refused ? "This browser does not allow notifications from here." : "";
   }
 
   // The log
@@ -214,17 +366,20 @@
     const button = find(root, ".liveop-notify");
     if (!button) return;
     const wants = wanted.has(root.id);
-    set(button, "hidden", !("Notification" in window) || (!wants && Notification.permission === "denied"));
+    const isOffered = "Notification" in window && (wants || Notification.permission !== "denied");
+    // It does not vanish under the finger that pressed it.
+    set(button, "hidden", !isOffered && document.activeElement !== button);
     set(button, "ariaPressed", `${wants}`);
   }
 
   /** Asks the browser for leave, the first time; or takes the wish back.
    * @param {HTMLElement} root */
   async function notify(root) {
-    const is = wanted.has(root.id);
-    if (is) wanted.delete(root.id);
-    else if ((await Notification.requestPermission()) === "granted") wanted.add(root.id);
-    else say("The browser does not allow it.");
+    if (!wanted.delete(root.id)) {
+      of(root).refused = (await Notification.requestPermission()) !== "granted";
+      if (!of(root).refused) wanted.add(root.id);
+    }
+    say(told(root));
     keepWanted();
     look(root);
   }
@@ -317,6 +472,12 @@
     else on[name] = value;
   }
 
+  /** Hides or shows an element, where it is not so yet: whatever is written is observed.
+   * @param {HTMLElement} element @param {boolean} hidden */
+  function hide(element, hidden) {
+    if (element.hidden !== hidden) element.hidden = hidden;
+  }
+
   /** Writes a text that is not there yet.
    * @param {Element | null} element @param {string} words */
   function write(element, words) {
@@ -326,7 +487,7 @@
   /** Tells a screen reader.
    * @param {string} words */
   function say(words) {
-    write(document.getElementById("liveop-announcer"), words);
+    write(document.getElementById("liveop-status"), words);
   }
 
   /** What a browser keeps under a name, or keeps from now on; some keep nothing.

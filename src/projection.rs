@@ -387,6 +387,11 @@ impl Projection {
         self.updated
     }
 
+    /// When the attempt began; none while it waits.
+    pub fn started(&self) -> Option<Timestamp> {
+        self.started
+    }
+
     /// Seconds from the beginning of the attempt to when its progress last changed.
     pub fn elapsed_seconds(&self) -> Option<f64> {
         self.started.map(|started| seconds_between(started, self.measured))

@@ -23,7 +23,7 @@ use crate::projection::{Delta, Projection, Region, Row};
 use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, RowRenderer, Subject, Swap};
 
 /// A time in a page's `datetime`.
-const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
+pub(crate) const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
 
 /// So many earlier attempts have a link to their logs.
 const EARLIER: usize = 5;
@@ -284,6 +284,7 @@ impl Renderer {
             figures => figures,
             next_url => row.next.map(|next| self.addresses.page(next)),
             created => row.created.strftime(SECONDS).to_string(),
+            since => row.since.map(|since| since.strftime(SECONDS).to_string()),
             took_seconds => row.took_seconds,
         }
     }
