@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::harness::{Ask, Chromium, Server, liveops, signal};
+use crate::harness::{Ask, Chromium, Server, liveops, signal, until};
 use crate::start::csv;
 
 const SIZES: [(u32, &str); 2] = [(1000, ""), (320, "-narrow")];
@@ -107,6 +107,13 @@ async fn shoot_cancelling(browser: &Chromium, server: &Server) {
     browser.wait_until("parseInt(document.querySelector('.liveop-percent strong')?.textContent) >= 42").await;
     signal(&run, "-STOP");
     browser.press("Cancel").await;
+    // It can't say so itself.
+    let page = browser.text("return location.pathname").await;
+    let client = browser.client(server).await;
+    let id = page.rsplit('/').next().expect("an id");
+    let asked = async || (client.page(id).await.state == "cancelling").then_some(());
+    until("its being asked to stop", asked).await;
+    browser.open(&page).await;
     in_state(browser, "cancelling").await;
     shoot(browser, "cancelling").await;
     run.kill().expect("it is ours");
@@ -179,7 +186,7 @@ async fn of_every_page() {
     shoot(&browser, "list").await;
     browser.open("/operations?state=failed").await;
     shoot(&browser, "list-filtered").await;
-    quiet.wait_until("document.querySelector('.liveop-connection').textContent.includes('news')").await;
+    quiet.wait_until("document.querySelector('.liveop-note').textContent.includes('No news')").await;
     shoot(&quiet, "quiet").await;
 
     cancel(&browser, &server, &waits).await;
