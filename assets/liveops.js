@@ -5,36 +5,30 @@
 
   const DEAD_AFTER = 40_000; // the server pings at least every 15 s
   const FIRST_BYTES = 10_000; // a silent stream was swallowed
+  const GIVE_UP = 3; // streams in a row that said nothing
   const SAY_LOST_AFTER = 3_000;
   const POLL = 5_000;
-  const POLL_HIDDEN = 15_000;
-  const MAX_DELAY = 15_000;
-  const ROWS = "operations-rows";
-  const FINAL = ["succeeded", "failed", "cancelled", "interrupted"];
-  /** @type {Record<string, string>} */
-  const SIGNS = {
-    waiting: "… Waiting", cancelling: "◌ Cancelling", succeeded: "✓ Done", failed: "✕ Failed",
-    cancelled: "■ Cancelled", interrupted: "↯ Interrupted",
-  };
-
-  /** @typedef {{id: string, swap: string, html: string}} Envelope */
+  const SELDOM = 15_000;
+  const LOT = 500; // new log lines that one frame has time for
+  const BAD = ["failed", "interrupted"];
+  const FINAL = ["succeeded", "cancelled", ...BAD];
 
   /** @type {Map<Element, Live>} every container that this page follows */
   const lives = new Map();
+  const multiplexed = /^h[23]/.test(/** @type {any} */ (performance.getEntriesByType("navigation")[0])?.nextHopProtocol);
   const restingTitle = document.title;
 
   /** Starts. */
   function start() {
-    announcer();
     for (const root of document.querySelectorAll("[data-liveop-channel]")) new Live(/** @type {HTMLElement} */ (root));
+    if (lives.size) Object.keys(unsaid).forEach(listen);
     each((live) => live.begin());
     document.addEventListener("submit", onSubmit);
-    document.addEventListener("click", onClick, true);
-    document.addEventListener("keydown", ({ key, target }) => key === "End" && each((live) => live.part("log-lines") === target && toEnd(target)));
     document.addEventListener("visibilitychange", () => each((live) => live.resume()));
     addEventListener("pagehide", () => each((live) => live.rest()));
-    addEventListener("pageshow", (event) => event.persisted && each((live) => live.resume()));
-    addEventListener("online", () => each((live) => live.lost && live.resume()));
+    for (const name of ["pageshow", "focus"]) addEventListener(name, () => each((live) => live.source || live.resume()));
+    addEventListener("offline", () => each((live) => live.missed(0)));
+    addEventListener("online", () => each((live) => live.resume()));
   }
 
   /** For every container.
@@ -53,27 +47,32 @@
       this.seen = seen || !!root.dataset.liveopToken;
       this.done = !root.dataset.liveopToken;
       this.cursor = "";
-      this.misses = 0; // streams that failed in a row
-      this.polls = 0; // pages fetched since then
-      this.lost = false;
+      this.misses = 1; // streams since one that said something
+      this.polls = 0; // pages that failed in a row
+      this.crowd = new BroadcastChannel("liveops"); // the streams of all windows
+      this.crowd.onmessage = ({ data }) => this.share(data);
+      this.newer = new Set();
+      this.place = 1; // its name among them
+      this.said = ""; // about the connection
       this.next = "";
       this.isList = !root.id.startsWith("op-");
       this.behind = !!root.querySelector("[data-liveop-known-only]"); // the stream brings a part
-      /** @type {Set<string>} */
-      this.touched = new Set(); // the rows that this stream brought
+      /** @type {(() => unknown)[]} */
+      this.todo = []; // what the stream said since the last frame
+      this.frame = 0;
       /** @type {EventSource | null} */
       this.source = null;
       this.timer = 0;
       this.watchdog = 0;
       this.lostTimer = 0;
       this.attempt = 0; // makes an answer that comes late count for nothing
-      this.spoken = { state: "", stage: this.stage(), quarter: Math.floor((this.percent() ?? 0) / 25) };
+      this.loading = -1; // the attempt that fetches the page: what the stream says meanwhile waits for it
+      this.spoken = { state: "", stage: "", quarter: 0 };
     }
 
     /** Begins to follow. */
     begin() {
-      const log = this.part("log-lines");
-      if (log) toEnd(log);
+      toEnd(this.part("log-lines"));
       if (this.done && !this.seen) this.spoken.state = this.data.liveopState ?? "";
       this.tell();
       if (!this.done) this.resume();
@@ -84,20 +83,33 @@
 
     /** Goes on after a rest. */
     resume() {
+      this.paint(true);
       if (this.done) return;
       this.rest();
-      if (document.hidden) this.isList || this.later(POLL_HIDDEN, () => this.load());
-      else if (fresh(this.data.liveopToken ?? "")) this.open();
-      else this.load();
+      if (document.hidden) return this.isList || this.later(SELDOM, () => this.load());
+      if (fresh(this.data.liveopToken)) this.open();
+      if (!this.source || this.misses >= GIVE_UP) this.load();
     }
 
     /** Closes the stream. */
     rest() {
+      this.paint(true);
       this.attempt++;
       this.source?.close();
       this.source = null;
+      this.crowd.postMessage(-this.place);
       clearTimeout(this.timer);
       clearTimeout(this.watchdog);
+    }
+
+    /** Gives way to newer streams: with HTTP/1.1 all windows share six connections.
+     * @param {number} place */
+    share(place) {
+      place < 0 ? this.newer.delete(-place) : this.newer.add(place);
+      if (!this.source || this.newer.size < (document.hasFocus() ? 5 : 3) || multiplexed) return;
+      this.misses = GIVE_UP;
+      this.rest();
+      this.load();
     }
 
     /** Does one thing later, and no other.
@@ -109,19 +121,24 @@
 
     /** Opens the stream at the cursor. */
     open() {
-      const url = new URL(this.data.liveopStream ?? "/stream", location.href);
-      url.searchParams.set("token", this.data.liveopToken ?? "");
-      url.searchParams.set("channel", this.data.liveopChannel ?? "");
-      if (this.cursor) url.searchParams.set("last_event_id", this.cursor);
-      const source = (this.source = new EventSource(url));
+      const { liveopStream, liveopToken = "", liveopChannel = "" } = this.data;
+      const query = new URLSearchParams({ token: liveopToken, channel: liveopChannel, last_event_id: this.cursor });
+      const source = (this.source = new EventSource(`${liveopStream}?${query}`));
       /** @param {string} name @param {(data: any) => void} action */
       const on = (name, action) => source.addEventListener(name, (event) => {
-        if (source !== this.source) return;
-        this.alive();
-        action(JSON.parse(event.data));
-        if (event.lastEventId) this.cursor = event.lastEventId;
+        this.misses = 0;
+        this.say("Live", "live");
+        this.watch(DEAD_AFTER);
+        const data = JSON.parse(event.data);
+        this.todo.push(() => {
+          if (event.lastEventId) this.cursor = event.lastEventId;
+          return action(data);
+        });
+        this.todo.length > 200 ? this.paint() : this.soon(); // frames may not come
+        if (name !== "end") return;
+        source.close();
+        this.source = null;
       });
-      this.touched.clear();
       if (this.isList) {
         if (this.behind) source.onopen = () => this.load();
         this.behind = true;
@@ -131,7 +148,9 @@
       on("state", (data) => this.enter(data.state));
       on("chain", (data) => { this.next = data.url; });
       on("end", (data) => this.end(data));
-      source.onerror = () => this.missed(source);
+      source.onerror = () => this.missed();
+      this.newer.clear();
+      this.crowd.postMessage((this.place = Math.random()));
       this.watch(FIRST_BYTES);
     }
 
@@ -139,83 +158,94 @@
      * @param {number} patience */
     watch(patience) {
       clearTimeout(this.watchdog);
-      this.watchdog = setTimeout(() => this.missed(this.source), patience);
+      this.watchdog = setTimeout(() => this.missed(), patience);
     }
 
-    /** The stream works. */
-    alive() {
-      this.watch(DEAD_AFTER);
-      this.misses = this.polls = 0;
-      this.found();
-    }
-
-    /** The stream failed: tries again, in the end by the page.
-     * @param {EventSource | null} source */
-    missed(source) {
-      if (!source || source !== this.source) return;
-      const refused = source.readyState === EventSource.CLOSED;
+    /** The stream failed: opens it once more, else asks the page.
+     * @param {number} [patience] */
+    missed(patience) {
+      if (!this.source) return;
+      const again = !this.misses++ && this.source.readyState < 2 && fresh(this.data.liveopToken);
       this.rest();
-      this.losing();
-      this.misses++;
-      const again = !refused && this.misses < 3 && fresh(this.data.liveopToken ?? "");
-      this.later(backOff(this.misses), () => (again ? this.open() : this.load()));
+      this.losing(patience);
+      again ? this.later(backOff(1), () => this.open()) : this.load();
     }
 
     /** Fetches the page, and goes on by what it says. */
     async load() {
-      const attempt = ++this.attempt;
+      const attempt = (this.loading = ++this.attempt);
       const page = await fetchPage(this.data.liveopPage ?? location.href);
       if (attempt !== this.attempt || this.done) return;
+      this.loading = -1;
+      this.soon();
       if (page === "signed out") return this.signedOut();
       if (page === "gone") return this.stop("This can’t be shown any more.", "Reload the page");
       const copy = page && page.getElementById(this.root.id);
       if (!page || !copy) {
+        this.misses = Math.min(this.misses, GIVE_UP - 1);
         this.losing();
-        this.polls++;
-        this.misses = Math.min(this.misses, 2);
-        return this.later(document.hidden ? POLL_HIDDEN : backOff(this.polls), () => this.load());
+        return this.later(document.hidden ? SELDOM : backOff(++this.polls), () => this.load());
       }
-      takeCsrf(page);
+      this.polls = 0;
       this.take(copy);
       if (this.source) return;
-      if (FINAL.includes(this.data.liveopState ?? "")) {
-        return this.end({
-          operation: this.root.id.slice(3), state: this.data.liveopState, url: this.data.liveopPage,
-          redirect: this.data.liveopRedirect ?? null,
-        });
-      }
-      if (document.hidden) return this.later(POLL_HIDDEN, () => this.load());
-      if (this.misses < 4 || ++this.polls % 6 === 0) return this.open();
-      this.say("Live updates don’t come through. This is fetched every few seconds instead.", "lost");
+      if (!this.data.liveopToken) return this.end({}); // it is over
+      if (document.hidden) return this.later(SELDOM, () => this.load());
+      if (this.misses < GIVE_UP || ++this.misses % 12 === 0) return this.open();
+      this.say("No live updates just now: fetched every few seconds.", "fetched");
       this.later(POLL, () => this.load());
     }
 
     // What the stream says
 
-    /** Applies one fragment, if it is for an element of this container.
-     * @param {Envelope} envelope */
+    /** Paints with the next frame. */
+    soon() {
+      this.frame ||= requestAnimationFrame(() => this.paint());
+    }
+
+    /** Does what is to do: one frame's share, or all of it.
+     * @param {boolean} [all] */
+    paint(all) {
+      cancelAnimationFrame(this.frame);
+      this.frame = 0;
+      if (!this.todo[0] || (this.loading === this.attempt && !all)) return;
+      this.change(() => {
+        while (this.todo[0] && (!this.todo.shift()?.() || all));
+      }, Number(this.data.liveopLogTail) || 200);
+      if (this.todo[0]) this.soon();
+    }
+
+    /** Changes the container; focus and scroll stay where the reader has them.
+     * @param {() => void} action @param {number} tail how many log lines stay */
+    change(action, tail) {
+      const keep = holdScroll(this.part("log-lines"));
+      const focused = this.root.contains(document.activeElement);
+      action();
+      if (focused && !this.root.contains(document.activeElement)) focus(this.root.querySelector("h1"));
+      keep(this.part("log-lines"), tail);
+      this.tell();
+    }
+
+    /** Applies one fragment, if it is for an element of this container; gives what is left for another frame.
+     * @param {{id: string, swap: string, html: any}} envelope the HTML may be parsed already
+     * @returns {unknown} */
     apply({ id, swap, html }) {
       const target = document.getElementById(id);
-      if (!target || target === this.root || !this.root.contains(target) || !this.owns(id)) return;
-      const log = this.part("log-lines");
-      const keep = log && log.contains(target) ? holdScroll(log) : null;
-      const content = parse(html);
-      const ids = [target, ...content.children].map((element) => element.id);
-      const focused = this.root.contains(document.activeElement);
+      if (!target || !this.root.contains(target) || !this.owns(id)) return;
+      const content = html.nodeType ? html : parse(html);
+      if (html.length > 100_000) return this.todo.unshift(() => this.apply({ id, swap, html: content }));
+      const rest = target === this.part("log-lines") && cut(swap === "outer" ? content.firstElementChild : content);
       if (swap === "outer") replace(target, content);
       else if (swap === "inner") morphChildren(target, content);
       else if (swap === "append" || swap === "prepend") add(target, content, swap);
-      for (const id of ids) if (swap === "outer" || document.getElementById(id)) this.touched.add(id);
-      if (focused && !this.root.contains(document.activeElement)) focus(this.root.querySelector("h1"));
-      if (log && keep) keep(this.part("log-lines") ?? log, Number(this.data.liveopLogTail) || 200);
-      this.tell();
+      if (rest) return this.todo.unshift(() => this.apply({ id, swap: "append", html: rest }));
       this.emit("liveop:fragment", { id, swap });
     }
 
     /** Whether fragments may touch that id.
      * @param {string} id */
     owns(id) {
-      return this.isList ? id === ROWS || /^op-.*-row$/.test(id) : id.startsWith(this.root.id + "-");
+      return this.isList ? /^op-.*-row$|^operations-rows$/.test(id) : id.startsWith(this.root.id + "-");
     }
 
     /** Enters a state.
@@ -227,18 +257,18 @@
     }
 
     /** The last thing said about the operation.
-     * @param {{state?: string, redirect?: string | null, [key: string]: unknown}} data */
-    end(data) {
+     * @param {{state?: string, redirect?: string}} last */
+    end({ state, redirect }) {
       this.rest();
       this.done = true;
-      if (data.state) this.data.liveopState = data.state;
-      if (data.redirect) this.data.liveopRedirect = data.redirect;
+      if (state) this.data.liveopState = state;
+      if (redirect) this.data.liveopRedirect = redirect;
       if (this.next) this.data.liveopNext = this.next;
       delete this.data.liveopToken;
-      this.found();
       this.say("");
       this.tell();
-      this.emit("liveop:end", data);
+      const { liveopState, liveopPage, liveopRedirect = null } = this.data;
+      this.emit("liveop:end", { operation: this.root.id.slice(3), state: liveopState, url: liveopPage, redirect: liveopRedirect });
       this.leave();
     }
 
@@ -266,7 +296,6 @@
       const next = [...page.querySelectorAll("[data-liveop-channel]")]
         .find((element) => element instanceof HTMLElement && pathOf(element.dataset.liveopPage) === url.pathname);
       if (!(next instanceof HTMLElement)) return;
-      takeCsrf(page);
       if (location.pathname === pathOf(this.data.liveopPage)) history.replaceState(history.state, "", url);
       const focused = this.root.contains(document.activeElement);
       lives.delete(this.root);
@@ -278,30 +307,10 @@
     /** Takes over everything from a newer copy of the container.
      * @param {Element} copy */
     take(copy) {
-      const log = this.part("log-lines");
-      const keep = log && holdScroll(log);
       const before = this.data.liveopState;
-      if (this.isList) this.keepTouched(copy);
-      morph(this.root, copy);
-      if (log && keep) keep(this.part("log-lines") ?? log, Infinity);
+      this.change(() => morph(this.root, copy), Infinity);
       const now = this.data.liveopState ?? "";
-      now === before ? this.tell() : this.enter(now);
-    }
-
-    /** Puts the rows that the stream touched into a copy of the list.
-     * @param {Element} copy */
-    keepTouched(copy) {
-      /** @param {Element | null} [row] */
-      const twin = (row) => row && copy.querySelector(`#${row.id}`);
-      for (const id of this.touched) if (!document.getElementById(id)) copy.querySelector(`#${id}`)?.remove();
-      for (const row of document.getElementById(ROWS)?.children ?? []) {
-        if (!this.touched.has(row.id)) continue;
-        const [theirs, before] = [twin(row), twin(row.previousElementSibling)];
-        const same = row.cloneNode(true);
-        if (theirs) theirs.replaceWith(same);
-        else if (before) before.after(same);
-        else copy.querySelector(`#${ROWS}`)?.prepend(same);
-      }
+      if (now !== before) this.enter(now);
     }
 
     // What the page says
@@ -312,78 +321,43 @@
       return document.getElementById(`${this.root.id}-${name}`);
     }
 
-    /** The percent that the bar shows, if it shows one. */
-    percent() {
-      const bar = this.part("progress")?.querySelector("progress[value]");
-      return bar instanceof HTMLProgressElement ? Math.floor(bar.position * 100 + 1e-6) : undefined;
-    }
-
-    /** The stage that is under way. */
-    stage() {
-      return text(this.part("stages")?.querySelector('[aria-current="step"] bdi'));
-    }
-
-    /** The operation's own title. */
-    title() {
-      return text(this.root.querySelector(".liveop-title")) || restingTitle;
-    }
-
-    /** Updates the tab's title and the announcements. */
+    /** Updates the tab's title and says milestones. */
     tell() {
       if (this.isList) return;
+      const { root, spoken } = this;
       const state = this.data.liveopState ?? "";
-      const percent = this.percent();
-      const sign = SIGNS[state] ?? (percent === undefined ? "" : `${percent} %`);
-      if (lives.size < 2) {
-        const title = (sign && `${sign} · `) + this.title();
-        if (document.title !== title) document.title = title;
-      }
-      const { spoken } = this;
-      const stage = this.stage();
-      const quarter = Math.floor((percent ?? 0) / 25);
+      const name = text(root.querySelector(".liveop-title")) || restingTitle;
+      const percent = Math.floor((this.part("progress")?.querySelector("progress")?.position ?? -1) * 100 + 1e-6);
+      const sign = state !== "running" ? text(root.querySelector(".liveop-badge")) : percent < 0 ? "" : `${percent} %`;
+      const title = sign ? `${sign} · ${name}` : name;
+      if (lives.size < 2 && document.title !== title) document.title = title;
+      const stage = text(this.part("stages")?.querySelector('[aria-current="step"] bdi'));
+      const quarter = Math.floor(percent / 25);
       if (state !== spoken.state) {
-        spoken.state = state;
         announce(() => {
-          const word = text(this.root.querySelector(".liveop-word"));
-          const detail = text(this.root.querySelector(".liveop-outcome-title"));
-          return `${this.title()}: ${word}${detail && detail !== word ? `. ${detail}` : ""}`;
-        });
+          const word = text(root.querySelector(".liveop-word"));
+          const detail = text(root.querySelector(".liveop-outcome-title"));
+          return `${name}: ${word}${detail && detail !== word ? `. ${detail}` : ""}`;
+        }, BAD.includes(state) ? "alert" : "status");
       } else if (!FINAL.includes(state)) {
         if (stage && stage !== spoken.stage) announce(stage);
         if (quarter > spoken.quarter && quarter < 4) announce(`${quarter * 25} %`);
       }
-      spoken.stage = stage;
-      spoken.quarter = quarter;
+      this.spoken = { state, stage, quarter: Math.max(quarter, spoken.quarter) };
     }
 
-    /** Says, after a while, that live updates are lost. */
-    losing() {
-      if (this.lost || this.lostTimer || document.hidden) return;
-      this.lostTimer = setTimeout(() => {
+    /** Says, after a while, that live updates are lost.
+     * @param {number} [patience] */
+    losing(patience = SAY_LOST_AFTER) {
+      this.lostTimer ||= setTimeout(() => {
         this.lostTimer = 0;
-        if (document.hidden || this.done) return;
-        this.lost = true;
-        this.say("Connection lost, trying again…", "lost");
-        announce("Connection lost, trying again.");
-      }, SAY_LOST_AFTER);
-    }
-
-    /** Takes that back. */
-    calm() {
-      clearTimeout(this.lostTimer);
-      this.lostTimer = 0;
-    }
-
-    /** Says that live updates are here. */
-    found() {
-      this.calm();
-      if (this.lost) announce("Live again.");
-      this.lost = false;
-      if (!this.done && this.line()?.dataset.kind !== "live") this.say("Live", "live");
+        if (!document.hidden) this.say("Connection lost, trying again…", "lost");
+      }, patience);
     }
 
     /** Gives up until somebody signs in. */
     signedOut() {
+      this.data.liveopToken = "-"; // the page of the next session has another one
       this.stop("You are signed out.", "Sign in and come back");
     }
 
@@ -391,28 +365,26 @@
      * @param {string} words @param {string} link */
     stop(words, link) {
       this.rest();
-      this.calm();
       this.say(words, "lost", link);
-      announce(words);
     }
 
-    /** The line about the connection.
-     * @returns {HTMLElement | null} */
-    line() {
-      return this.root.querySelector(".liveop-connection");
-    }
-
-    /** Writes that line.
+    /** Writes the line about the connection, with a link where there is something to do (or "").
      * @param {string} words @param {string} [kind] @param {string} [link] */
-    say(words, kind = "", link) {
-      let line = this.line();
+    say(words, kind, link) {
+      clearTimeout(this.lostTimer);
+      this.lostTimer = 0;
+      if (words === this.said) return;
+      if (kind !== "live") words && announce(words, link === undefined ? "status" : "alert");
+      else if (this.said) announce("Live again.");
+      this.said = words;
+      let line = /** @type {HTMLElement | null} */ (this.root.querySelector(".liveop-connection"));
       if (!line) {
         line = document.createElement("div");
         line.className = "liveop-connection";
         this.root.append(line);
       }
       line.hidden = !words;
-      line.dataset.kind = kind;
+      line.dataset.kind = kind ?? "";
       line.textContent = words;
       if (link) {
         const anchor = document.createElement("a");
@@ -436,18 +408,15 @@
       const label = button.textContent;
       button.ariaDisabled = "true";
       button.textContent = "Cancelling…";
-      announce("Cancelling");
       const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
       const answer = await fetch(form.getAttribute("action") ?? "", {
-        method: "POST", body, headers: { "X-Liveops": "1" }, credentials: "same-origin", redirect: "manual",
+        method: "POST", body, headers: { "X-Liveops": "1" }, redirect: "manual",
       }).catch(() => null);
       if (answer?.ok || answer?.status === 409) return;
       button.ariaDisabled = null;
       button.textContent = label;
       if (answer) return form.submit();
-      const words = "Not cancelled: the server can’t be reached.";
-      this.say(words, "lost");
-      announce(words);
+      this.say("Not cancelled: the server can’t be reached.", "lost", "");
     }
   }
 
@@ -464,17 +433,9 @@
     if (field instanceof HTMLInputElement && !field.value) field.value = csrf()?.content ?? "";
     const root = form.closest("[data-liveop-channel]");
     const live = root && lives.get(root);
-    if (!live || !form.dataset.liveopCommand) return;
-    if (form.dataset.liveopCommand === "cancel") {
-      event.preventDefault();
-      live.cancel(form);
-    }
-  }
-
-  /** The second click on Cancel is not for the button in its place.
-   * @param {MouseEvent} event */
-  function onClick(event) {
-    if (event.detail > 1 && event.target instanceof Element && event.target.closest('[data-liveop-command="restart"]')) event.preventDefault();
+    if (!live || form.dataset.liveopCommand !== "cancel") return;
+    event.preventDefault();
+    live.cancel(form);
   }
 
   /** The page's CSRF token.
@@ -483,33 +444,28 @@
     return from.querySelector('meta[name="liveops-csrf"]');
   }
 
-  /** Takes over the CSRF token of a newer page.
-   * @param {DocumentFragment} page */
-  function takeCsrf(page) {
-    const [ours, theirs] = [csrf(), csrf(page)];
-    if (ours && theirs) ours.content = theirs.content;
-  }
-
   // Talking to the server
 
-  /** Fetches a page; null means: not now.
+  /** Fetches a page and takes over its CSRF token; null means: not now.
    * @param {string} url @returns {Promise<DocumentFragment | "signed out" | "gone" | null>} */
   async function fetchPage(url) {
     try {
       const answer = await fetch(url, {
-        headers: { "X-Liveops": "1" }, credentials: "same-origin", redirect: "manual", cache: "no-store",
-        signal: AbortSignal.timeout(15_000),
+        headers: { "X-Liveops": "1" }, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(SELDOM),
       });
       if (answer.status === 401 || answer.type === "opaqueredirect") return "signed out";
       if ([403, 404, 410].includes(answer.status)) return "gone";
-      return answer.ok ? parse(await answer.text()) : null;
+      if (!answer.ok) return null;
+      const page = parse(await answer.text());
+      csrf()?.replaceWith(csrf(page) ?? csrf() ?? "");
+      return page;
     } catch {
       return null;
     }
   }
 
   /** Whether the token has not expired yet.
-   * @param {string} token */
+   * @param {any} token */
   function fresh(token) {
     try {
       const payload = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
@@ -528,7 +484,7 @@
   /** How long to wait before try n.
    * @param {number} n */
   function backOff(n) {
-    return Math.min(MAX_DELAY, 500 * 2 ** n) * (0.5 + Math.random() / 2);
+    return Math.min(SELDOM, 500 * 2 ** n) * (0.5 + Math.random() / 2);
   }
 
   // Changing the page
@@ -557,12 +513,25 @@
   function add(target, content, swap) {
     for (const element of [...content.children]) {
       const old = element.id && document.getElementById(element.id);
-      if (!old || !target.contains(old)) continue;
-      morph(old, element);
+      if (!old) continue;
       element.remove();
+      if (target !== old && target.contains(old)) morph(old, element);
     }
     if (!target.hasAttribute("data-liveop-known-only")) target[swap](content);
   }
+
+  /** Cuts off the new lines that a frame has no time for.
+   * @param {ParentNode | null} lines */
+  function cut(lines) {
+    const late = [...(lines?.children ?? [])].filter(({ id }) => !document.getElementById(id)).slice(LOT);
+    if (!late[0]) return;
+    const rest = document.createDocumentFragment();
+    rest.append(...late);
+    return rest;
+  }
+
+  /** @type {WeakMap<Element, boolean>} whether the server had a <details> open; the reader's hand counts until that changes */
+  const opened = new WeakMap();
 
   /** Makes an element equal to another one, and keeps the nodes that stay.
    * @param {Node} from @param {Node} to */
@@ -573,9 +542,12 @@
     }
     if (from.className === "liveop-connection") return; // the shim's own
     if (from.nodeName !== to.nodeName) return from.replaceWith(to);
-    for (const { name } of [...from.attributes]) {
-      if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) from.removeAttribute(name);
+    if (from instanceof HTMLDetailsElement) {
+      const served = to.hasAttribute("open");
+      if ((opened.get(from) ?? served) === served) to.toggleAttribute("open", from.open);
+      opened.set(from, served);
     }
+    for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
     for (const { name, value } of to.attributes) {
       if (from.getAttribute(name) !== value) from.setAttribute(name, value);
     }
@@ -599,17 +571,12 @@
     while (at) at = drop(at);
   }
 
-  /** The child that is to become `next`.
-   * @param {Node} parent @param {ChildNode | null} at @param {Node} next */
-  function twin(parent, at, next) {
-    const id = next instanceof Element && next.id;
-    if (!id) {
-      let like = at;
-      while (like && next instanceof Element && like.nodeName !== next.nodeName) like = like.nextSibling;
-      return like && like.nodeName === next.nodeName && !(like instanceof Element && like.id) ? like : null;
-    }
-    const old = document.getElementById(id);
-    return old && old.parentNode === parent && at && !(at.compareDocumentPosition(old) & Node.DOCUMENT_POSITION_PRECEDING) ? old : null;
+  /** The child, from `at` on, that is to become a node like this.
+   * @param {Node} parent @param {any} at @param {any} next @returns {ChildNode | null} */
+  function twin(parent, at, { id, nodeName }) {
+    if (id && document.getElementById(id)?.parentNode !== parent) return null;
+    while (at && (at.nodeName !== nodeName || at.id !== id)) at = id === undefined ? null : at.nextSibling;
+    return at;
   }
 
   /** Removes a node; the answer is the one after it.
@@ -621,23 +588,26 @@
   }
 
   /** Goes to the log's end, which a resize moves.
-   * @param {HTMLElement} log */
+   * @param {HTMLElement | null} log */
   function toEnd(log) {
+    if (!log) return;
     log.scrollTop = log.scrollHeight;
     log.dataset.end = `${log.scrollTop}`;
   }
 
   /** Notes where a log is scrolled to; the answer trims and restores it.
-   * @param {HTMLElement} log */
+   * @param {HTMLElement | null} log */
   function holdScroll(log) {
-    const atEnd = log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12;
-    const edge = top(log);
-    const read = atEnd ? [] : [...log.children].map((line) => ({ line, at: top(line) })).filter(({ at }) => at > edge - 12);
-    return (/** @type {HTMLElement} */ now, /** @type {number} */ tail) => {
-      while (now.childElementCount > tail) now.firstElementChild?.remove();
-      const kept = read.find(({ line }) => line.isConnected);
+    const atEnd = !log || (!log.closest("[data-liveop-paused]") && (log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12));
+    const edge = log ? top(log) - 12 : 0;
+    const line = !atEnd && [...log.children].find((line) => top(line) > edge);
+    const at = line ? top(line) : 0;
+    return (/** @type {HTMLElement | null} */ now, /** @type {number} */ tail) => {
+      if (!now) return;
+      // Who reads keeps the lines for longer.
+      for (const line of [...now.children].slice(0, -tail * (atEnd ? 1 : 10))) line.remove();
       if (atEnd) toEnd(now);
-      else if (kept) now.scrollTop += top(kept.line) - kept.at;
+      else if (line) now.scrollTop = line.isConnected ? now.scrollTop + top(line) - at : 0;
     };
   }
 
@@ -648,9 +618,9 @@
   }
 
   /** Moves the focus, and nothing else.
-   * @param {Element | null} element */
+   * @param {HTMLElement | null} element */
   function focus(element) {
-    if (!(element instanceof HTMLElement)) return;
+    if (!element) return;
     if (element.tabIndex < 0) element.tabIndex = -1;
     element.focus({ preventScroll: true });
   }
@@ -663,30 +633,27 @@
 
   // Milestones
 
-  /** The one element that screen readers listen to. */
-  function announcer() {
-    let element = document.getElementById("liveop-announcer");
-    if (!element) {
-      element = document.createElement("div");
-      element.id = "liveop-announcer";
-      element.className = "liveop-unseen";
-      element.setAttribute("role", "status");
-      document.body.append(element);
-    }
-    return element;
-  }
+  /** @type {Record<string, (string | (() => string))[]>} what is to be said when its turn comes, and what at once */
+  const unsaid = { status: [], alert: [] };
 
-  /** @type {(string | (() => string))[]} */
-  let unsaid = [];
+  /** Makes an element that screen readers listen to.
+   * @param {string} role */
+  function listen(role) {
+    const element = document.createElement("div");
+    element.id = `liveop-${role}`;
+    element.className = "liveop-unseen";
+    element.setAttribute("role", role);
+    document.body.append(element);
+  }
 
   /** Says milestones, once their fragments are here.
    * @param {string | (() => string)} words */
-  function announce(words) {
-    unsaid.push(words);
-    if (unsaid.length > 1) return;
+  function announce(words, role = "status") {
+    if (unsaid[role].push(words) > 1) return;
     setTimeout(() => {
-      announcer().textContent = [...new Set(unsaid.map((item) => (typeof item === "string" ? item : item())))].join(". ").replaceAll("..", ".");
-      unsaid = [];
+      const said = unsaid[role].splice(0).map((item) => (typeof item === "string" ? item : item()));
+      const element = document.getElementById(`liveop-${role}`);
+      if (element) element.textContent = [...new Set(said)].join(". ").replaceAll("..", ".");
     }, 150);
   }
 

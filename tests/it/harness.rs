@@ -5,6 +5,7 @@ mod client;
 mod events;
 mod html;
 mod live;
+mod proxy;
 mod server;
 mod tty;
 
@@ -13,6 +14,7 @@ pub(crate) use client::{Answer, Ask, Client, encode};
 pub(crate) use events::{Event, Events};
 pub(crate) use html::{attribute, form_values, hidden_inputs, text_of};
 pub(crate) use live::{Model, Page};
+pub(crate) use proxy::Proxy;
 pub(crate) use server::{Server, collect, finish, liveops, signal};
 pub(crate) use tty::Tty;
 

@@ -1,5 +1,6 @@
 //! Every page, under the policy that every answer has: nothing on it is stopped.
 
+use super::look::assert_accessible;
 use super::{operation, simulate};
 use std::process::Stdio;
 
@@ -15,6 +16,7 @@ async fn assert_well(browser: &Chromium, what: &str) {
     let console: Vec<_> =
         console.iter().filter(|line| !line.contains("responded with a status of")).collect();
     assert!(witness.is_empty() && console.is_empty(), "{what}: {witness} {console:?}");
+    assert_accessible(browser, what).await;
 }
 
 async fn assert_page_well(browser: &Chromium, path: &str) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -36,7 +37,12 @@ pub(crate) struct Chromium {
 impl Chromium {
     /// A new browser, signed in by the server's login link as a person would.
     pub(crate) async fn signed_in(server: &Server) -> Self {
-        let browser = Self::launch(server.address).await;
+        Self::signed_in_at(server.address, server).await
+    }
+
+    /// The same, with something between the browser and the server.
+    pub(crate) async fn signed_in_at(address: SocketAddr, server: &Server) -> Self {
+        let browser = Self::launch(address).await;
         browser.open(&server.login_link).await;
         browser.press("Sign in").await;
         browser.wait_for("a[href=\"/operations/new/simulate\"]").await;
@@ -133,6 +139,54 @@ impl Chromium {
         if tokio::time::timeout(PATIENCE - Duration::from_secs(1), waited).await.is_err() {
             panic!("waited for {condition}; the page: {}", self.source().await);
         }
+    }
+
+    /// Lets the timers of the pages that are loaded from now on run `times` as fast.
+    pub(crate) async fn hurry(&self, times: u32) {
+        let source = format!(
+            "const timer = setTimeout; window.setTimeout = (action, delay, ...rest) => timer(action, delay / {times}, ...rest)"
+        );
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": source })).await;
+    }
+
+    /// Opens a tab in front of the others, and goes on with it.
+    pub(crate) async fn new_tab(&self) -> WindowHandle {
+        self.open_another(true).await
+    }
+
+    /// Opens a window, which hides no other, and goes on with it.
+    pub(crate) async fn new_window(&self) -> WindowHandle {
+        self.open_another(false).await
+    }
+
+    async fn open_another(&self, as_tab: bool) -> WindowHandle {
+        let tab = self.page.new_window(as_tab).await.expect("a tab").handle;
+        self.look_at(&tab).await;
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": WITNESS })).await;
+        tab
+    }
+
+    /// The tab that the commands go to.
+    pub(crate) async fn tab(&self) -> WindowHandle {
+        self.page.window().await.expect("a tab")
+    }
+
+    /// Brings a tab to the front, which hides the others of its window, and goes on with it.
+    pub(crate) async fn look_at(&self, tab: &WindowHandle) {
+        self.page.switch_to_window(tab.clone()).await.expect("the tab is there");
+        self.put_in_front(tab).await;
+    }
+
+    /// Brings a tab to the front, and goes on with the one that is hidden by it.
+    pub(crate) async fn put_in_front(&self, tab: &WindowHandle) {
+        let name = String::from(tab.clone());
+        let target = name.strip_prefix("CDwindow-").unwrap_or(&name);
+        self.cdp("Target.activateTarget", &json!({ "targetId": target })).await;
+    }
+
+    /// Lets the page believe that its window has the focus, or that it has lost it: without a screen there is none to give.
+    pub(crate) async fn focus(&self, given: bool) {
+        self.cdp("Emulation.setFocusEmulationEnabled", &json!({ "enabled": given })).await;
     }
 
     /// The page as it is now.

@@ -1,0 +1,538 @@
+// The life of the shim's connection, on a clock that the test turns: a page in jsdom, streams and answers that the test makes.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { JSDOM } from "jsdom";
+
+const SHIM = readFileSync(new URL("../../assets/liveops.js", import.meta.url), "utf8");
+const ID = "op-67e55044-10b1-426f-9247-bb680e5fe0c8";
+const PAGE = "/operations/67e55044-10b1-426f-9247-bb680e5fe0c8";
+const BEGIN = 1_800_000_000_000;
+const BADGES = { waiting: "… Waiting", running: "● Running", succeeded: "✓ Done", failed: "✕ Failed", interrupted: "↯ Interrupted" };
+
+/** A token that expires so many seconds after the beginning. */
+function token(name, seconds = 300) {
+  return `v1.${Buffer.from(JSON.stringify({ u: name, exp: BEGIN / 1000 + seconds })).toString("base64url")}.x`;
+}
+
+/** An operation's page. */
+function operation({ state = "running", token: text = token("first"), percent = 10, csrf = "csrf", more = "" } = {}) {
+  return `<!doctype html><meta name="liveops-csrf" content="${csrf}"><title>Import</title>
+    <section id="${ID}" class="liveop" data-liveop-channel="liveop.x" data-liveop-stream="/stream" data-liveop-state="${state}"
+      ${text && `data-liveop-token="${text}"`} data-liveop-page="${PAGE}" ${more}>
+    <div id="${ID}-status"><span class="liveop-badge">${BADGES[state]}</span></div><h1 class="liveop-title">Import</h1><div id="${ID}-progress"><progress value="${percent}" max="100"></progress></div>
+    <div class="liveop-connection" hidden></div></section>`;
+}
+
+/** The page of a list. */
+function list() {
+  return `<!doctype html><title>Operations</title><section id="operations" data-liveop-channel="liveops.user.u" data-liveop-stream="/stream"
+    data-liveop-token="${token("first")}" data-liveop-page="/operations"><table><tbody id="operations-rows"></tbody></table>
+    <div class="liveop-connection" hidden></div></section>`;
+}
+
+/** A page that the shim keeps live, and the world around it. */
+class World {
+  constructor(html = operation(), { hidden = false, random = 0.5, browser = new Set(), focused = true, protocol = "http/1.1" } = {}) {
+    this.now = BEGIN;
+    this.focused = focused;
+    this.timers = new Map();
+    this.streams = [];
+    this.fetches = [];
+    this.hidden = hidden;
+    this.answer = () => ({ status: 200, body: html });
+    const { window } = new JSDOM(html, { url: `https://host.example${PAGE}`, runScripts: "outside-only" });
+    this.window = window;
+    this.document = window.document;
+    Object.defineProperty(this.document, "hidden", { get: () => this.hidden });
+    this.document.hasFocus = () => this.focused;
+    window.performance.getEntriesByType = () => [{ nextHopProtocol: protocol }];
+    window.BroadcastChannel = class {
+      constructor() {
+        browser.add(this);
+      }
+      postMessage(data) {
+        for (const other of browser) if (other !== this) other.onmessage({ data });
+      }
+    };
+    const world = this;
+    let last = 0;
+    const timer = (action, delay = 0) => (this.timers.set(++last, { action, at: this.now + delay }), last);
+    const clear = (id) => this.timers.delete(id);
+    Object.assign(window, {
+      setTimeout: timer, clearTimeout: clear, requestAnimationFrame: (action) => timer(action, 16), cancelAnimationFrame: clear,
+      fetch: (url, options) => this.fetch(url, options),
+      EventSource: class extends window.EventTarget {
+        static CLOSED = 2;
+        readyState = 0;
+        constructor(url) {
+          super();
+          this.url = new URL(url, window.location);
+          this.at = world.now;
+          world.streams.push(this);
+        }
+        close() {
+          this.readyState = 2;
+        }
+      },
+    });
+    window.Date.now = () => this.now;
+    window.Math.random = () => random ?? Math.random();
+    window.AbortSignal.timeout = () => undefined;
+    this.ends = 0;
+    this.announced = []; // of the connection
+    this.document.addEventListener("liveop:end", () => this.ends++);
+    window.eval(SHIM);
+  }
+
+  async fetch(url, options) {
+    const answer = this.answer(String(url));
+    this.fetches.push({ url: String(url), at: this.now, ...options });
+    if (answer.late) await answer.late;
+    if (!answer.status) throw new TypeError("Failed to fetch");
+    return { status: answer.status, ok: answer.status === 200, type: "basic", text: async () => answer.body ?? "" };
+  }
+
+  /** Lets so many milliseconds go by. */
+  async pass(delay) {
+    const end = this.now + delay;
+    for (;;) {
+      for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+      const [id, next] = [...this.timers].sort(([, a], [, b]) => a.at - b.at)[0] ?? [];
+      if (!next || next.at > end) break;
+      this.timers.delete(id);
+      this.now = next.at;
+      next.action();
+      for (const element of this.document.querySelectorAll("body > [role]")) {
+        const said = element.textContent;
+        if (said && !said.startsWith("Import: ") && said !== this.announced.at(-1)) this.announced.push(said);
+      }
+    }
+    this.now = end;
+  }
+
+  get stream() {
+    return this.streams.at(-1);
+  }
+
+  get isOpen() {
+    return this.streams.filter(({ readyState }) => readyState < 2).length;
+  }
+
+  get line() {
+    const line = this.document.querySelector(".liveop-connection");
+    return line.hidden ? "" : `${line.dataset.kind}: ${line.textContent}`;
+  }
+
+  /** The stream says something. */
+  async say(name, data = {}, id = "") {
+    this.stream.readyState = 1;
+    this.stream.dispatchEvent(new this.window.MessageEvent(name, { data: JSON.stringify(data), lastEventId: id }));
+    await this.pass(20);
+  }
+
+  /** The stream ends with an error, for good where the answer was none. */
+  fail({ refused = false } = {}) {
+    this.stream.readyState = refused ? 2 : 0;
+    this.stream.onerror(new this.window.Event("error"));
+  }
+
+  async show(hidden) {
+    this.hidden = hidden;
+    this.document.dispatchEvent(new this.window.Event("visibilitychange"));
+    await this.pass(0);
+  }
+
+  async event(name, persisted) {
+    const event = persisted === undefined ? new this.window.Event(name) : new this.window.PageTransitionEvent(name, { persisted });
+    this.window.dispatchEvent(event);
+    await this.pass(0);
+  }
+}
+
+const LIVE = "live: Live";
+const LOST = "lost: Connection lost, trying again…";
+const FETCHED = "fetched: No live updates just now: fetched every few seconds.";
+const GONE = { status: 0 };
+
+/** A page whose stream has said something. */
+async function live(html, options) {
+  const world = new World(html, options);
+  await world.say("ping", {}, "cursor-1");
+  await world.pass(200);
+  return world;
+}
+
+test("a stream is opened with the page's token, and the first thing that it says makes the page live", async () => {
+  const world = new World();
+  assert.equal(world.line, "");
+  const query = Object.fromEntries(world.stream.url.searchParams);
+  assert.deepEqual(query, { token: token("first"), channel: "liveop.x", last_event_id: "" });
+  await world.say("state", { state: "running" }, "c");
+  assert.equal(world.line, LIVE);
+  await world.pass(1000);
+  assert.deepEqual([world.streams.length, world.fetches.length, world.announced.length], [1, 0, 0]);
+});
+
+for (const random of [0, 0.999]) {
+  test(`a stream that broke is opened again at its cursor, after a moment that differs (${random})`, async () => {
+    const world = await live(undefined, { random });
+    const broke = world.now;
+    world.fail();
+    await world.pass(1000);
+    assert.equal(world.streams.length, 2);
+    const waited = world.stream.at - broke;
+    assert.ok(random ? waited > 950 && waited <= 1000 : waited === 500, `${waited} ms`);
+    assert.equal(world.stream.url.searchParams.get("last_event_id"), "cursor-1");
+    assert.equal(world.line, LIVE, "a short break is nothing to speak of");
+    await world.say("ping");
+    await world.pass(10_000);
+    assert.deepEqual([world.line, world.fetches.length, world.announced.length], [LIVE, 0, 0]);
+  });
+}
+
+test("after that the page is fetched, and its token and its forms' token are gone on with", async () => {
+  const world = await live();
+  world.answer = () => ({ status: 200, body: operation({ token: token("second"), csrf: "another", percent: 40 }) });
+  world.fail();
+  await world.pass(1000);
+  world.fail();
+  await world.pass(0);
+  const [page] = world.fetches;
+  assert.equal(new URL(page.url, "https://host.example").pathname, PAGE);
+  assert.deepEqual([page.headers["X-Liveops"], page.redirect], ["1", "manual"]);
+  assert.equal(world.streams.length, 3);
+  assert.equal(world.stream.url.searchParams.get("token"), token("second"));
+  assert.equal(world.stream.url.searchParams.get("last_event_id"), "cursor-1");
+  assert.equal(world.document.querySelector("meta").content, "another");
+  assert.equal(world.document.querySelector("progress").value, 40);
+});
+
+test("a token that has expired is not used: the page comes first", async () => {
+  const world = await live();
+  await world.pass(30_000);
+  for (let i = 0; i < 30; i++) {
+    await world.say("ping");
+    await world.pass(10_000);
+  }
+  world.answer = () => ({ status: 200, body: operation({ token: token("second", 900) }) });
+  world.fail();
+  await world.pass(0);
+  assert.equal(world.fetches.length, 1);
+  assert.equal(world.stream.url.searchParams.get("token"), token("second", 900));
+});
+
+test("a server that is away is asked less and less often, and its absence is said after three seconds", async () => {
+  const world = await live(undefined, { random: 0.999 });
+  const broke = world.now;
+  world.answer = () => GONE;
+  world.fail();
+  await world.pass(1000);
+  world.fail();
+  await world.pass(broke + 2999 - world.now);
+  assert.equal(world.line, LIVE);
+  await world.pass(1);
+  assert.equal(world.line, LOST);
+  await world.pass(120_000);
+  const times = world.fetches.map(({ at }) => at);
+  const waits = times.slice(1).map((at, i) => at - times[i]);
+  assert.ok(waits.every((wait, i) => i === 0 || wait >= waits[i - 1]), `${waits}`);
+  assert.ok(waits[0] <= 1000 && waits.at(-1) > 14_000 && waits.at(-1) <= 15_000, `${waits}`);
+  assert.deepEqual(world.announced, ["Connection lost, trying again…"], "once");
+  world.answer = () => ({ status: 200, body: operation() });
+  await world.pass(15_000);
+  assert.equal(world.line, LOST, "until the stream says something");
+  await world.say("ping");
+  await world.pass(200);
+  assert.equal(world.line, LIVE);
+  assert.deepEqual(world.announced.slice(1), ["Live again."]);
+});
+
+test("a stream without pings is dead, one with them is not", async () => {
+  const world = await live();
+  for (let i = 0; i < 10; i++) {
+    await world.pass(15_000);
+    await world.say("ping");
+  }
+  assert.equal(world.streams.length, 1);
+  await world.pass(39_900);
+  assert.equal(world.isOpen, 1);
+  await world.pass(1200);
+  assert.equal(world.streams.length, 2);
+  assert.equal(world.isOpen, 1, "the dead one is closed");
+  assert.equal(world.line, LIVE);
+  await world.pass(3000);
+  assert.equal(world.line, LOST);
+});
+
+test("where a proxy holds streams back, the page is fetched instead", async () => {
+  const world = new World();
+  let percent = 10;
+  world.answer = () => ({ status: 200, body: operation({ percent: percent++ }) });
+  await world.pass(10_000);
+  assert.equal(world.fetches.length, 1, "the page, after ten seconds of silence");
+  await world.pass(10_000);
+  assert.equal(world.line, FETCHED);
+  const before = world.fetches.length;
+  await world.pass(20_000);
+  assert.equal(world.fetches.length, before + 4);
+  assert.equal(world.document.querySelector("progress").value, percent - 1);
+  assert.equal(world.isOpen, 0);
+  // Streams are tried now and then, and nothing is said to be lost meanwhile.
+  await world.pass(25_000);
+  assert.equal(world.isOpen, 1);
+  await world.pass(15_000);
+  assert.equal(world.line, FETCHED);
+  assert.equal(world.isOpen, 0);
+  assert.deepEqual(world.announced, [LOST.slice("lost: ".length), FETCHED.slice("fetched: ".length)], "each once");
+  while (!world.isOpen) await world.pass(1000);
+  await world.say("ping");
+  assert.equal(world.line, LIVE);
+  const all = world.fetches.length;
+  await world.pass(30_000);
+  assert.equal(world.fetches.length, all, "the stream is enough");
+});
+
+test("where streams are refused and the page is not, nothing is said to be lost", async () => {
+  const world = new World();
+  const lines = new Set();
+  for (let i = 0; i < 100; i++) {
+    if (world.stream.readyState === 0) world.fail({ refused: true });
+    await world.pass(100);
+    lines.add(world.line);
+  }
+  assert.deepEqual([...lines], ["", FETCHED]);
+  assert.ok(world.streams.length <= 3, `${world.streams.length} streams in ten seconds`);
+  assert.ok(world.fetches.length <= 5, `${world.fetches.length} pages in ten seconds`);
+  world.answer = () => GONE;
+  const before = world.fetches.length;
+  while (world.fetches.length === before) await world.pass(100);
+  assert.equal(world.line, FETCHED);
+  await world.pass(3000);
+  assert.equal(world.line, LOST, "now it is");
+});
+
+test("a hidden page has no stream; the page is fetched every 15 s, and the title stays true", async () => {
+  const world = await live();
+  await world.show(true);
+  assert.equal(world.isOpen, 0);
+  world.answer = () => ({ status: 200, body: operation({ percent: 70, token: token("second") }) });
+  await world.pass(60_000);
+  assert.equal(world.fetches.length, 4);
+  assert.match(world.document.title, /^70 %/);
+  assert.equal(world.streams.length, 1);
+  await world.show(false);
+  assert.equal(world.streams.length, 2, "at once");
+  assert.equal(world.stream.url.searchParams.get("token"), token("second"));
+  assert.equal(world.stream.url.searchParams.get("last_event_id"), "cursor-1");
+  await world.pass(5000);
+  assert.equal(world.fetches.length, 4);
+});
+
+test("what ended while nobody looked says so in the title, once, and asks no more", async () => {
+  const world = await live();
+  await world.show(true);
+  world.answer = () => ({ status: 200, body: operation({ state: "succeeded", token: "", percent: 100 }) });
+  await world.pass(60_000);
+  assert.match(world.document.title, /^✓ Done/);
+  assert.deepEqual([world.fetches.length, world.ends], [1, 1]);
+  await world.show(false);
+  await world.pass(60_000);
+  assert.deepEqual([world.fetches.length, world.streams.length, world.ends], [1, 1, 1]);
+});
+
+test("a hidden page bears with a server that is away", async () => {
+  const world = await live();
+  await world.show(true);
+  world.answer = () => GONE;
+  await world.pass(60_000);
+  assert.equal(world.fetches.length, 4);
+  assert.deepEqual(world.announced, []);
+  await world.show(false);
+  world.fail();
+  await world.pass(3000);
+  assert.equal(world.line, LOST);
+});
+
+test("an answer that comes after the page was shown again counts for nothing", async () => {
+  const world = await live();
+  await world.show(true);
+  let release;
+  const late = new Promise((resolve) => { release = resolve; });
+  world.answer = () => ({ status: 200, body: operation({ percent: 20 }), late });
+  await world.pass(15_000);
+  assert.equal(world.fetches.length, 1);
+  await world.show(false);
+  const html = `<div id="${ID}-progress"><progress value="90" max="100"></progress></div>`;
+  await world.say("fragment", { id: `${ID}-progress`, swap: "outer", html });
+  release();
+  await world.pass(100);
+  assert.equal(world.document.querySelector("progress").value, 90);
+});
+
+test("a hidden list asks nothing, and catches up when it is shown", async () => {
+  const world = await live(list());
+  world.answer = () => ({ status: 200, body: list() });
+  await world.show(true);
+  await world.pass(120_000);
+  assert.deepEqual([world.isOpen, world.fetches.length], [0, 0]);
+  await world.show(false);
+  assert.equal(world.isOpen, 1);
+  world.stream.onopen(new world.window.Event("open"));
+  await world.pass(0);
+  assert.equal(world.fetches.length, 1, "the page, for what the stream does not tell");
+});
+
+test("a page that is put away has no stream, and has one again when it is back", async () => {
+  const world = await live();
+  await world.event("pagehide", true);
+  assert.equal(world.isOpen, 0);
+  await world.pass(60_000);
+  assert.deepEqual([world.isOpen, world.fetches.length], [0, 0]);
+  await world.event("pageshow", true);
+  assert.equal(world.isOpen, 1);
+  assert.equal(world.stream.url.searchParams.get("last_event_id"), "cursor-1");
+  // As it is in browsers that tell both.
+  await world.show(true);
+  await world.event("pagehide", true);
+  await world.show(false);
+  await world.event("pageshow", true);
+  assert.deepEqual([world.streams.length, world.isOpen], [3, 1]);
+});
+
+test("offline is said at once, and online goes on at once", async () => {
+  const world = await live();
+  world.answer = () => GONE;
+  await world.event("offline");
+  assert.equal(world.line, LOST);
+  assert.equal(world.isOpen, 0);
+  for (let i = 0; i < 100; i++) {
+    if (world.isOpen) world.fail();
+    await world.pass(1000);
+  }
+  const before = world.streams.length;
+  await world.event("online");
+  assert.equal(world.streams.length, before + 1);
+  await world.say("ping");
+  await world.pass(200);
+  assert.equal(world.line, LIVE);
+  assert.deepEqual(world.announced, ["Connection lost, trying again…", "Live again."]);
+});
+
+test("who is signed out gets a link, and no request is made until they look again", async () => {
+  const world = await live();
+  world.answer = () => ({ status: 401 });
+  world.fail();
+  await world.pass(1000);
+  world.fail({ refused: true });
+  await world.pass(0);
+  assert.equal(world.line, "lost: You are signed out. Sign in and come back");
+  assert.equal(world.document.querySelector(".liveop-connection a").getAttribute("href"), PAGE);
+  const asked = world.fetches.length;
+  await world.pass(300_000);
+  assert.deepEqual([world.fetches.length, world.isOpen], [asked, 0]);
+  assert.deepEqual(world.announced.length, 1);
+  // They sign in with another window: the forms need that session's token.
+  world.answer = () => ({ status: 200, body: operation({ token: token("second", 900), csrf: "another" }) });
+  await world.show(true);
+  await world.show(false);
+  assert.equal(world.document.querySelector("meta").content, "another");
+  assert.equal(world.stream.url.searchParams.get("token"), token("second", 900));
+  await world.say("ping");
+  assert.equal(world.line, LIVE);
+});
+
+test("what is gone is not asked for again", async () => {
+  const world = await live();
+  world.answer = () => ({ status: 404 });
+  world.fail({ refused: true });
+  await world.pass(60_000);
+  assert.equal(world.line, "lost: This can’t be shown any more. Reload the page");
+  assert.deepEqual([world.fetches.length, world.isOpen], [1, 0]);
+});
+
+test("an operation whose end was missed is ended by its page", async () => {
+  const world = await live();
+  world.answer = () => ({ status: 200, body: operation({ state: "failed", token: "", percent: 30 }) });
+  world.fail({ refused: true });
+  await world.pass(5000);
+  assert.equal(world.line, "");
+  assert.match(world.document.title, /^✕ Failed/);
+  assert.deepEqual([world.ends, world.isOpen, world.fetches.length], [1, 0, 1]);
+});
+
+/** So many windows of one browser, each opened after the one before it and none hidden; streams answer at once. */
+async function windows(count, options) {
+  const browser = new Set();
+  const all = [];
+  for (let i = 0; i < count; i++) {
+    const world = new World(operation(), { browser, random: null, focused: false, ...options });
+    await world.say("ping");
+    all.push(world);
+  }
+  return all;
+}
+
+test("ten windows leave room for pages: the newest streams stay, and the others fetch", async () => {
+  const all = await windows(10);
+  for (const world of all) await world.pass(1000);
+  const open = all.map((world) => world.isOpen);
+  assert.deepEqual(open, [0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
+  for (const [i, world] of all.entries()) assert.equal(world.line, i < 7 ? FETCHED : LIVE);
+  const [first] = all;
+  first.answer = () => ({ status: 200, body: operation({ percent: 80 }) });
+  await first.pass(5000);
+  assert.equal(first.document.querySelector("progress").value, 80);
+  // Whichever is looked at is live at once.
+  first.focused = true;
+  await first.event("focus");
+  assert.equal(first.isOpen, 1);
+  await first.say("ping");
+  assert.equal(first.line, LIVE);
+  await all[7].pass(0);
+  assert.deepEqual(all.map((world) => world.isOpen), [1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+});
+
+test("streams that were closed count for nothing", async () => {
+  const all = await windows(2);
+  for (let i = 0; i < 10; i++) {
+    await all[1].show(true);
+    await all[1].show(false);
+  }
+  assert.deepEqual(all.map((world) => world.isOpen), [1, 1]);
+  assert.equal(all[0].streams.length, 1);
+});
+
+test("a window that gave its place up tries again later", async () => {
+  const all = await windows(4);
+  assert.equal(all[0].isOpen, 0);
+  for (const world of all.slice(1)) await world.event("pagehide", false);
+  while (!all[0].isOpen && all[0].now < BEGIN + 60_000) await all[0].pass(1000);
+  await all[0].say("ping");
+  assert.deepEqual([all[0].isOpen, all[0].line], [1, LIVE]);
+});
+
+test("the window in front keeps its place a little longer, for it may have several streams", async () => {
+  const all = await windows(5, { focused: true });
+  assert.deepEqual(all.map((world) => world.isOpen), [1, 1, 1, 1, 1]);
+  const more = await windows(6, { focused: true });
+  assert.deepEqual(more.map((world) => world.isOpen), [0, 1, 1, 1, 1, 1]);
+});
+
+test("where one connection carries all streams, nobody gives way", async () => {
+  const all = await windows(10, { protocol: "h2" });
+  assert.deepEqual(all.map((world) => world.isOpen), Array(10).fill(1));
+});
+
+test("a window that is looked at goes on at once where its stream had failed", async () => {
+  const world = await live();
+  world.answer = () => GONE;
+  world.fail({ refused: true });
+  await world.pass(60_000);
+  assert.deepEqual([world.line, world.isOpen], [LOST, 0]);
+  await world.event("focus");
+  assert.equal(world.isOpen, 1);
+  await world.say("ping");
+  await world.event("focus");
+  assert.equal(world.streams.length, 2, "a stream that works is left alone");
+});
