@@ -6,6 +6,7 @@ mod download;
 mod follow;
 mod housekeeping;
 mod lists;
+mod page;
 mod start;
 mod streams;
 mod subscribe;
@@ -25,11 +26,12 @@ pub use upload::{Receiving, uploads_in};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
 use crate::clock::Clock;
-use crate::operation::{Ending, Kind, OperationId, Record, Registry, State};
+use crate::operation::{Kind, OperationId, Record, Registry, State};
 use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
@@ -137,6 +139,11 @@ impl LiveOps {
             projection.apply(Update::State(State::Cancelling), self.0.clock.now());
         }
         Ok(Some(Snapshot { record, projection }))
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     /// The page of an operation, where it runs in this process.
@@ -363,31 +370,5 @@ impl LiveOps {
             housekeeper.abort();
         }
         self.0.store.leave();
-    }
-
-    /// The page of an operation that does not run in this process.
-    async fn stored_page(&self, record: &Record) -> StoreResult<Projection> {
-        if record.state == State::Waiting {
-            let mut page = self.blank_page(record, self.0.waiting_epoch);
-            page.apply(Update::Before(self.0.store.before(record.id).await?), record.created);
-            page.flush();
-            return Ok(page);
-        }
-        let stored =
-            self.0.store.projection(record.id).await?.filter(|page| page.attempt() == record.attempt);
-        // Cancelled before it ran, or claimed a moment ago: nothing was said yet.
-        let mut page = stored.unwrap_or_else(|| self.blank_page(record, record.epoch()));
-        if record.state.is_final() && !page.state().is_final() {
-            let ending = record.ending.clone().unwrap_or_else(|| Ending::plain(record.state));
-            page.apply(Update::Ended(ending), record.finished.unwrap_or(record.created));
-            page.flush();
-        }
-        Ok(page)
-    }
-
-    fn blank_page(&self, record: &Record, epoch: u64) -> Projection {
-        let state = if record.started.is_some() { State::Running } else { State::Waiting };
-        let since = record.started.unwrap_or(record.created);
-        Projection::new(epoch, record.attempt, state, self.0.log_tail, since).repeated(record.repeats)
     }
 }

@@ -9,10 +9,10 @@ mod submission;
 
 pub(crate) use depth::shallow;
 pub use depth::{DEPTH_LIMIT, TooDeep};
-pub(crate) use form::TEXT_LIMIT;
 pub use form::{
     Bound, Choice, Field, FieldError, FieldKind, Pattern, Submitted, TextLimits, Upload, read_form, read_json,
 };
+pub(crate) use form::{TEXT_LIMIT, size};
 pub use outcome::{Ending, Error, Next, Outcome, RESULT_LIMIT, Result, is_local_path};
 pub(crate) use record::TITLE;
 pub use record::{NewOperation, ParseIdError, Record, State};

@@ -124,6 +124,11 @@ impl Projection {
         self
     }
 
+    /// Takes a line of the stored log, the oldest first, of a page that could not be read.
+    pub(crate) fn recall(&mut self, line: Line) {
+        self.log.recall(Line { version: self.version, ..line });
+    }
+
     /// Takes one update. Nothing said after the ending counts. Returns whether anything changed.
     pub fn apply(&mut self, update: Update, now: Timestamp) -> bool {
         if self.state.is_final() {
@@ -382,9 +387,19 @@ impl Projection {
         self.updated
     }
 
+    /// When the attempt began; none while it waits.
+    pub fn started(&self) -> Option<Timestamp> {
+        self.started
+    }
+
     /// Seconds from the beginning of the attempt to when its progress last changed.
     pub fn elapsed_seconds(&self) -> Option<f64> {
         self.started.map(|started| seconds_between(started, self.measured))
+    }
+
+    /// The seconds from the attempt's begin to a moment of it.
+    pub fn seconds_until(&self, moment: Timestamp) -> Option<f64> {
+        self.started.map(|started| seconds_between(started, moment))
     }
 
     /// The seconds that are left of the whole work at the smoothed speed; none while that is too early to say, or

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, context};
 
-use crate::operation::{Record, Registry};
+use crate::operation::{Field, Kind, Record, Registry};
 use crate::projection::{Delta, Projection, Region, Row};
 use crate::stream::{Fragment, Frame, FrameBuilder, FrameRenderer, RowRenderer, Subject, Swap};
 
 /// A time in a page's `datetime`.
-const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
+pub(crate) const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
 
 /// So many earlier attempts have a link to their logs.
 const EARLIER: usize = 5;
@@ -41,8 +41,29 @@ pub struct RenderError {
 pub struct Renderer {
     templates: Arc<Templates>,
     addresses: Addresses,
-    /// The kinds that can be run again here, and whether a form starts them; any kind, without it.
-    kinds: Option<Arc<HashMap<String, bool>>>,
+    /// The kinds that can be run again here, and what starts them; any kind, without it.
+    kinds: Option<Arc<HashMap<String, Starts>>>,
+}
+
+/// What starts the operations of a kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Starts {
+    /// No form.
+    ByCode,
+    /// A form.
+    ByForm,
+    /// A form that asks for a file.
+    ByFile,
+}
+
+impl Starts {
+    fn of(kind: &Kind) -> Self {
+        match (kind.has_form(), kind.fields.iter().any(Field::is_file)) {
+            (false, _) => Self::ByCode,
+            (true, false) => Self::ByForm,
+            (true, true) => Self::ByFile,
+        }
+    }
 }
 
 impl std::fmt::Debug for Renderer {
@@ -108,7 +129,7 @@ impl Renderer {
     /// Offers only what these kinds allow: an operation of another one cannot be run again here, and some are not
     /// started by a form.
     pub fn with_kinds(self, kinds: &Registry) -> Self {
-        let kinds = kinds.iter().map(|kind| (kind.name.clone(), kind.has_form())).collect();
+        let kinds = kinds.iter().map(|kind| (kind.name.clone(), Starts::of(kind))).collect();
         Self { kinds: Some(Arc::new(kinds)), ..self }
     }
 
@@ -135,7 +156,14 @@ impl Renderer {
     }
 
     fn has_form(&self, kind: &str) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.get(kind) == Some(&true))
+        self.kinds
+            .as_ref()
+            .is_none_or(|kinds| kinds.get(kind).is_some_and(|starts| *starts != Starts::ByCode))
+    }
+
+    /// Whether a form with a file starts it: where it failed, another file is the likely remedy.
+    fn asks_for_file(&self, kind: &str) -> bool {
+        self.kinds.as_ref().is_some_and(|kinds| kinds.get(kind) == Some(&Starts::ByFile))
     }
 
     /// Renders the page of an error, with the embedded template where the own one fails: it has to
@@ -256,6 +284,7 @@ impl Renderer {
             figures => figures,
             next_url => row.next.map(|next| self.addresses.page(next)),
             created => row.created.strftime(SECONDS).to_string(),
+            since => row.since.map(|since| since.strftime(SECONDS).to_string()),
             took_seconds => row.took_seconds,
         }
     }

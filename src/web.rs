@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod cookies;
 mod csrf;
+mod dialect;
 mod embed;
 mod error;
 mod headers;

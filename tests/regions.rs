@@ -158,13 +158,21 @@ fn rows() {
         figures: Vec::new(),
         next: None,
         created: "2026-11-25T14:02:00.123456Z".parse().expect("a time"),
+        since: None,
         took_seconds: None,
     };
     let renderer = Renderer::new(Addresses::default());
     let rows = [
         Row { before: Some(3), ..row(State::Waiting) },
         Row { before: Some(0), ..row(State::Waiting) },
-        Row { percent: Some(40), summary: Some(HOSTILE.into()), ..row(State::Running) },
+        Row {
+            percent: Some(40),
+            summary: Some(HOSTILE.into()),
+            since: "2026-11-25T14:03:00Z".parse().ok(),
+            ..row(State::Running)
+        },
+        row(State::Running),
+        row(State::Interrupted),
         Row { summary: Some("Reading".into()), ..row(State::Cancelling) },
         Row {
             figures: vec![("rows imported".into(), 12_345.into()), ("rows rejected".into(), 2.into())],

@@ -150,6 +150,8 @@ async fn a_kind_for_a_group_is_there_for_members_and_superusers_only() {
         let (_, catalogue) = ask(&site, who, "GET", "/", "").await;
         assert!(catalogue.contains("/operations/new/open"), "{who}");
         assert_eq!(catalogue.contains("/operations/new/closed"), may, "{who}");
+        assert_eq!(catalogue.contains("for <bdi>operators</bdi>"), may, "{who} is told why");
+        assert!(!catalogue.contains("site-last"), "{who} started nothing yet, whatever others did");
         let (status, form) = ask(&site, who, "GET", "/operations/new/closed", "").await;
         assert_eq!(status, if may { StatusCode::OK } else { StatusCode::NOT_FOUND }, "{who}");
         let token = format!("csrf_token={}", csrf(&catalogue));

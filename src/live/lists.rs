@@ -224,6 +224,21 @@ impl LiveOps {
         Ok(RowPage { rows: rows.collect(), more: found.more })
     }
 
+    /// The viewer's newest operation of each kind that they have operations of and that is in lists, by the kind's name.
+    pub(crate) async fn latest(&self, viewer: &Viewer) -> StoreResult<HashMap<String, Record>> {
+        let unlisted = self.unlisted();
+        let mut latest = HashMap::new();
+        for kind in self.0.store.kinds(&viewer.id).await? {
+            if unlisted.contains(&kind) {
+                continue;
+            }
+            let filter = Filter { kind: Some(kind.clone()), ..Filter::default() };
+            let newest = self.0.store.list(&viewer.id, &filter, 1, 1).await?;
+            latest.extend(newest.records.into_iter().map(|record| (kind.clone(), record)));
+        }
+        Ok(latest)
+    }
+
     /// The names of the kinds that are in no list.
     pub(super) fn unlisted(&self) -> Vec<String> {
         self.kinds().filter(|kind| !kind.listed).map(|kind| kind.name.clone()).collect()

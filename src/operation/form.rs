@@ -15,6 +15,7 @@ pub(super) use check::fault;
 pub use field::{Bound, Choice, Field, FieldKind, TextLimits};
 pub use pattern::Pattern;
 use value::Given;
+pub(crate) use value::size;
 
 /// A file that came with a form and lies on this machine's disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

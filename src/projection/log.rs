@@ -87,6 +87,11 @@ impl LogTail {
         self.add(Line { seq: self.total + 1, version, at, level: Level::Warning, text, failed });
     }
 
+    pub(super) fn recall(&mut self, line: Line) {
+        self.add(line);
+        self.publish();
+    }
+
     fn add(&mut self, line: Line) {
         self.total = line.seq;
         self.lines.push_back(Arc::new(line));

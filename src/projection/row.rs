@@ -35,6 +35,8 @@ pub struct Row {
     pub next: Option<OperationId>,
     /// When it was started by its user.
     pub created: Timestamp,
+    /// Since when the latest attempt runs.
+    pub since: Option<Timestamp>,
     /// Seconds that the latest attempt took, once it is over.
     pub took_seconds: Option<f64>,
 }
@@ -59,6 +61,7 @@ impl Row {
             figures: Vec::new(),
             next: None,
             created: record.created,
+            since: record.started.filter(|_| is_under_way(record.state)),
             took_seconds: None,
         };
         if let Some(ending) = &record.ending {
@@ -89,6 +92,7 @@ impl Row {
     pub fn follow(&mut self, projection: &Projection) {
         self.state = projection.state();
         self.before = projection.before();
+        self.since = projection.started().filter(|_| is_under_way(self.state));
         let ending = projection.ending();
         let said = match ending {
             Some(ending) => ending.message.as_ref(),
@@ -99,6 +103,10 @@ impl Row {
         self.next = ending.and_then(|ending| ending.next);
         self.percent = projection.overall_percent().filter(|_| !self.state.is_final()).map(whole);
     }
+}
+
+fn is_under_way(state: State) -> bool {
+    matches!(state, State::Running | State::Cancelling)
 }
 
 fn summary(text: &str) -> String {

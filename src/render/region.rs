@@ -50,9 +50,16 @@ impl Renderer {
         let base = context! { id => element, state => state.as_str() };
         let own = match region {
             Region::Stages => {
-                let stages: Vec<_> =
-                    projection.stages().iter().map(|stage| Value::from(Serde(stage))).collect();
-                context! { stages }
+                let so_far = projection.elapsed_seconds();
+                let stages = projection.stages().iter().map(|stage| {
+                    // Both are of the operation's own time, so that nobody's clock is needed to go on counting.
+                    let began = stage.started.and_then(|at| projection.seconds_until(at));
+                    let so_far_seconds =
+                        so_far.zip(began).map(|(so_far, began)| (so_far - began).max(0.0).floor());
+                    let began_seconds = began.map(|began| (began * 10.0).round() / 10.0);
+                    context! { began_seconds, so_far_seconds, ..Value::from(Serde(stage)) }
+                });
+                context! { stages => stages.collect::<Vec<_>>() }
             }
             Region::Status => {
                 let status = projection.status();
@@ -68,6 +75,7 @@ impl Renderer {
                 let bar = projection.bar();
                 context! {
                     active => !state.is_final(),
+                    attempt => projection.attempt(),
                     percent => projection.overall_percent().map(whole),
                     label => bar.label().map(|label| label.as_str()),
                     unit => bar.unit().map(|unit| unit.as_str()),
@@ -110,6 +118,7 @@ impl Renderer {
                     next_url => ending.and_then(|ending| ending.next).map(|next| at.page(next)),
                     reference => id.to_string(),
                     new_url => self.has_form(&subject.kind).then(|| at.new_operation(&subject.kind)),
+                    new_file => self.asks_for_file(&subject.kind),
                     can_restart => self.runs(&subject.kind),
                     repeats => projection.repeats(),
                 }
@@ -123,6 +132,7 @@ impl Renderer {
             }
             Region::Controls => context! {
                 csrf => csrf,
+                new_file => self.asks_for_file(&subject.kind),
                 cancel_url => (!state.is_final()).then(|| at.cancel(id)),
                 restart_url => (state.is_final() && self.runs(&subject.kind)).then(|| at.restart(id)),
             },

@@ -1,9 +1,9 @@
 //! One region, rendered.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a fragment's HTML goes into the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Swap {
     /// It replaces the element of that id; empty HTML removes it.
@@ -17,7 +17,7 @@ pub enum Swap {
 }
 
 /// The envelope in which HTML travels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fragment {
     /// The id of the element.
     pub id: String,

@@ -237,6 +237,7 @@ mod tests {
             figures: Vec::new(),
             next: None,
             created: Timestamp::UNIX_EPOCH,
+            since: None,
             took_seconds: None,
         };
         ReadRow { row, place: at, mark: Mark { state, attempt: 1, before: None } }

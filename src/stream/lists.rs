@@ -223,6 +223,7 @@ mod tests {
             figures: Vec::new(),
             next: None,
             created,
+            since: None,
             took_seconds: None,
         };
         let mark = Mark { state: State::Waiting, attempt: 1, before: Some(0) };

@@ -17,7 +17,7 @@ use super::error::Refusal;
 use super::{App, csrf, identify};
 use crate::access::Viewer;
 use crate::live::{Receiving, Uploads};
-use crate::operation::{Field, Submitted, Upload};
+use crate::operation::{Field, Submitted, Upload, size};
 use limited::{TOKEN_ROOM, UploadParts};
 use pieces::{BodyError, Pieces, file_name, pieces, read_on};
 use text::FieldText;
@@ -288,12 +288,7 @@ impl Reading<'_> {
     }
 
     fn too_large(&self) -> Refusal {
-        let bytes = self.limit;
-        Refusal::TooLarge(if bytes >= 1024 * 1024 {
-            format!("{} MiB", bytes / 1024 / 1024)
-        } else {
-            format!("{bytes} bytes")
-        })
+        Refusal::TooLarge(size(self.limit))
     }
 }
 

@@ -102,6 +102,8 @@ impl LiveOps {
             site => context! { css => at.at(&ASSETS.css()), js => at.at(&ASSETS.js()), page_js => at.at(&ASSETS.page()) },
             chain => breadcrumb(&chain, &record, at),
             files,
+            // Of now, and not of the last change: a quiet operation takes its time too.
+            elapsed_seconds => (!over).then(|| projection.seconds_until(self.now())).flatten().map(f64::floor),
             ..renderer.operation(&record, &projection, &personal)
         };
         Ok(Some(OperationPage { op, kind: record.kind, renderer }))

@@ -32,7 +32,9 @@ pub(super) enum Refusal {
         "This form did not come from our page, or it is from an earlier sign-in. Open the page again and send it from there."
     )]
     ForeignForm,
-    #[error("This link was used already or is too old. Ask for a new one, or sign in with your password.")]
+    #[error(
+        "A sign-in link works once and for ten minutes, and this one is used up or too old. Each start of liveops demo prints a new one; who has a password can sign in with that."
+    )]
     DeadLink,
     #[error("What was sent cannot be read: {0}. Open the form again and send it from there.")]
     Malformed(String),
@@ -50,7 +52,9 @@ pub(super) enum Refusal {
     TooManyStreams,
     #[error("As many pages are open from your address as one address may have. Close some of them.")]
     CrowdedAddress,
-    #[error("Forms are taken as application/x-www-form-urlencoded or multipart/form-data only.")]
+    #[error(
+        "Forms are taken as application/x-www-form-urlencoded or multipart/form-data only. Open the form in a browser and send it from there."
+    )]
     WrongType,
     #[error("This operation waits or runs already, so there is nothing to run again.")]
     NotOver,
@@ -185,10 +189,10 @@ pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
 
 /// Gives refusals their page in the site's layout.
 pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let head = request.method() == Method::HEAD;
+    let method = request.method().clone();
+    let head = method == Method::HEAD;
     let id = request.extensions().get::<RequestId>().cloned();
-    let restarted = original(request.extensions(), request.uri()).path().strip_suffix("/restart");
-    let restarted = restarted.map(str::to_owned);
+    let path = original(request.extensions(), request.uri()).path().to_owned();
     let response = next.run(request).await;
     let status = response.status();
     let refusal = response.extensions().get::<Refusal>();
@@ -203,6 +207,11 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
     let outside = matches!(refusal, Some(Refusal::NotMember(_)));
     let viewer = response.extensions().get::<Viewer>().cloned();
     let list = app.live.renderer().addresses().operations();
+    let restarted = path.strip_suffix("/restart").map(str::to_owned);
+    // Where the form is that was sent; what was asked for has none.
+    let form = (method == Method::POST
+        && path.starts_with(&app.live.renderer().addresses().new_operation("")))
+    .then(|| path.clone());
     let onward = match refusal {
         // They may look at nothing else either.
         Some(Refusal::NotMember(_)) => None,
@@ -212,6 +221,13 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
         }
         Some(Refusal::NotOver | Refusal::KindGone) => {
             Some((restarted.unwrap_or(list), "Back to the operation"))
+        }
+        Some(Refusal::Unavailable | Refusal::Internal) if method == Method::GET => Some((path, "Try again")),
+        Some(Refusal::ForeignForm) if path == "/login" || path.starts_with("/login/link/") => {
+            Some((path, "Open it again"))
+        }
+        Some(refusal) if form.is_some() && *refusal != Refusal::NotFound => {
+            form.map(|form| (form, "Back to the form"))
         }
         _ => Some((list, "Your operations")),
     };

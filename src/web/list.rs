@@ -18,6 +18,10 @@ use crate::operation::State;
 use crate::store::Filter;
 use crate::stream::RowRenderer as _;
 
+/// The states that a list is looked through for, those that ask for somebody first.
+const STATES: [State; 6] =
+    [State::Running, State::Waiting, State::Failed, State::Succeeded, State::Interrupted, State::Cancelled];
+
 /// A page of the list. What the query asks for in vain, a state or kind that is none, is not asked for.
 pub(super) async fn list(
     Shared(app): Shared<Arc<App>>,
@@ -50,24 +54,31 @@ pub(super) async fn list(
         known_only => asked.is_some() || is_filtered,
         active => found.rows.iter().any(|row| !row.state.is_final()),
     };
-    let states = State::ALL.map(|state| choice(state.as_str(), state.word(), filter.state == Some(state)));
-    let kinds: Vec<_> =
-        kinds.iter().map(|(title, name)| choice(name, title, filter.kind.as_ref() == Some(name))).collect();
+    let choice = |value: &str, label: &str, by: Filter| {
+        context! { value, label, selected => by == filter, url => address(&newest, &by, None) }
+    };
+    let states: Vec<_> = STATES
+        .into_iter()
+        // Nothing stays in it for long: who asks for it is shown that they did.
+        .chain(filter.state.filter(|state| !STATES.contains(state)))
+        .map(|state| choice(state.as_str(), state.word(), Filter { state: Some(state), ..filter.clone() }))
+        .collect();
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|(title, name)| choice(name, title, Filter { kind: Some(name.clone()), ..filter.clone() }))
+        .collect();
+    let any_state = choice("", "All", Filter { state: None, ..filter.clone() });
+    let any_kind = choice("", "All kinds", Filter { kind: None, ..filter.clone() });
     let rows: Vec<_> = found.rows.iter().map(|row| Value::from_safe_string(renderer.row(row))).collect();
     let context = context! {
         list,
         rows,
-        filter => context! { states => states.to_vec(), kinds, set => is_filtered },
+        filter => context! { any_state, states, any_kind, kinds, set => is_filtered },
         newer_url => (page > 1).then(|| at(page - 1)),
         older_url => found.more.then(|| at(page.saturating_add(1))),
         ..layout(&app, Some(&viewer), "operations")
     };
     Ok(Html(renderer.page("operations.html", context)?))
-}
-
-/// One choice of the filter.
-fn choice(value: &str, label: &str, selected: bool) -> Value {
-    context! { value, label, selected }
 }
 
 /// The address of a page of the filtered list.

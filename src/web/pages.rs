@@ -19,9 +19,10 @@ use super::layout::layout;
 use super::segment::Segment;
 use crate::access::{Viewer, random_text};
 use crate::live::Download;
-use crate::operation::{FieldError, Kind, OperationId, Record, Submitted};
+use crate::operation::{FieldError, Kind, OperationId, Record, Submitted, size};
 use crate::progress::Level;
 use crate::projection::Line;
+use crate::render::SECONDS;
 
 /// The kinds that can be started.
 pub(super) async fn catalogue(
@@ -29,8 +30,16 @@ pub(super) async fn catalogue(
     Extension(viewer): Extension<Viewer>,
 ) -> Result<Html<String>, Refusal> {
     let renderer = app.live.renderer();
-    let kinds: Vec<_> =
-        app.live.kinds_for(&viewer).filter(|kind| kind.has_form()).map(|kind| about(&app, kind)).collect();
+    let mut latest = app.live.latest(&viewer).await?;
+    let kinds = app.live.kinds_for(&viewer).filter(|kind| kind.has_form()).map(|kind| {
+        let last = latest.remove(&kind.name).map(|record| {
+            let (state, word) = (record.state.as_str(), record.state.word());
+            let url = app.live.renderer().addresses().page(record.id);
+            context! { state, word, url, created => record.created.strftime(SECONDS).to_string() }
+        });
+        context! { last, group => kind.group.as_deref(), ..about(&app, kind) }
+    });
+    let kinds: Vec<_> = kinds.collect();
     Ok(Html(renderer.page("catalogue.html", context! { kinds, ..layout(&app, Some(&viewer), "new") })?))
 }
 
@@ -89,7 +98,9 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
             };
             let required = field.needs_value();
             let pattern = field.browser_pattern();
-            context! { value, error, lost, required, pattern, ..Value::from(Serde(field)) }
+            let limit = field.largest_file(app.live.max_upload_bytes());
+            let limit = limit.map(|bytes| context! { bytes, text => size(bytes) });
+            context! { value, error, lost, required, pattern, limit, ..Value::from(Serde(field)) }
         })
         .collect();
     let context = context! {

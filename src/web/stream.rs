@@ -15,9 +15,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::time::Instant;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use super::dialect::{Dialect, Translation, translated};
 use super::error::Refusal;
 use super::{App, client, identify};
 use crate::access::Viewer;
@@ -44,6 +46,9 @@ pub(super) async fn open(
     let last_event_id = query.get("last_event_id").map(String::as_str);
     let header_cursor = headers.get("last-event-id").map(|value| value.to_str().unwrap_or(""));
     let cursor = header_cursor.or(last_event_id).map_or(Cursor::START, Cursor::parse);
+    let Ok(dialect) = query.get("as").map(|name| Dialect::parse(name).ok_or(())).transpose() else {
+        return (StatusCode::BAD_REQUEST, "as= is htmx or datastar, or left out\n").into_response();
+    };
     match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
         Ok(Opened::Stream(reader, place)) => {
@@ -51,8 +56,11 @@ pub(super) async fn open(
                 metrics::counter!("liveops_streams_refused_total", "reason" => "address").increment(1);
                 return Refusal::CrowdedAddress.into_response();
             };
+            let Some((reader, translation)) = translated(reader, dialect) else {
+                return (StatusCode::BAD_REQUEST, "as= is for streams of operations\n").into_response();
+            };
             match identify::again(&app, &parts, viewer).await {
-                Ok(_) => respond(reader, place, app.shutdown.clone()),
+                Ok(_) => respond(events(reader, translation, place, app.shutdown.clone())),
                 Err(Refusal::NotMember(_)) => refused(),
                 Err(refusal) => refusal.into_response(),
             }
@@ -98,13 +106,13 @@ pub(super) async fn only_get() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response()
 }
 
-fn respond(reader: Reader, place: StreamPlace, shutdown: CancellationToken) -> Response {
+fn respond(events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(events(reader, place, shutdown))).into_response()
+    (headers, Body::from_stream(events)).into_response()
 }
 
 /// Says at its end how long a stream was open and what it sent: whoever reads it may go at any time.
@@ -140,9 +148,10 @@ impl Drop for Length {
 /// out, or the server stops.
 fn events(
     mut reader: Reader,
+    mut translation: Option<Translation>,
     place: StreamPlace,
     shutdown: CancellationToken,
-) -> impl tokio_stream::Stream<Item = Result<Bytes, Infallible>> {
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let mut length = Length::begin();
     async_stream::stream! {
         // Spread, so that the readers of a server that restarts do not all come back at once.
@@ -169,7 +178,10 @@ fn events(
                     yield Ok(length.counted(left.split_to(PIECE.min(left.len()))));
                 }
                 frame = reader.next() => match frame {
-                    Some(frame) => left = frame.bytes,
+                    Some(frame) => left = match &mut translation {
+                        None => frame.bytes,
+                        Some(translation) => translation.frame(&frame.bytes),
+                    },
                     None => break,
                 },
                 () = &mut quiet => {

@@ -37,8 +37,8 @@ fn refused(command: Command) -> String {
     stderr
 }
 
-/// Every file below a folder with its bytes.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+/// Every file below a folder with its bytes, and every folder.
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let name = entry.file_name().display().to_string();

@@ -1,9 +1,13 @@
 //! What a person sees in a real browser.
 
+mod comfort;
 mod connection;
 mod embed;
+mod hosts;
 mod list;
+mod look;
 mod policy;
+mod swap;
 
 use serde_json::json;
 
@@ -234,6 +238,12 @@ async fn without_scripts_the_newest_lines_are_in_sight_and_forms_work() {
     let log = format!("document.getElementById('op-{id}-log').getBoundingClientRect()");
     let in_sight = format!("{last}.top > {log}.top && {last}.bottom <= {log}.bottom");
     assert_eq!(browser.run(&format!("return {in_sight}")).await, true, "{}", browser.source().await);
+    let dead = "[...document.querySelectorAll('.liveop button[type=button]')].some((button) => button.checkVisibility())";
+    assert_eq!(
+        browser.run(&format!("return {dead}")).await,
+        false,
+        "no button that only scripts bring to life"
+    );
     browser.press("Cancel").await;
     browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
 }

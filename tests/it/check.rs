@@ -34,19 +34,8 @@ fn check(folder: &Path, settings: &[(&str, &str)]) -> (String, i32) {
 
 /// Every file below a folder with its bytes, but for what readers share in memory, and a log that is empty: SQLite takes that away.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let name = entry.file_name().display().to_string();
-        if entry.path().is_dir() {
-            let inside = files(&entry.path());
-            all.extend(inside.into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
-        } else if !name.ends_with("-shm") {
-            let bytes = fs::read(entry.path()).expect("its bytes");
-            if !(bytes.is_empty() && name.ends_with("-wal")) {
-                all.insert(name, bytes);
-            }
-        }
-    }
+    let mut all = crate::backup::files(folder);
+    all.retain(|name, bytes| !name.ends_with("-shm") && !(bytes.is_empty() && name.ends_with("-wal")));
     all
 }
 

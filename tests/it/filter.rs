@@ -1,6 +1,6 @@
 //! The list by state and kind.
 
-use crate::harness::{Answer, Client, Server, attribute, form_values, text_of};
+use crate::harness::{Answer, Client, Server, attribute, text_of};
 
 /// One that waits for a minute in its first step.
 const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
@@ -17,20 +17,36 @@ fn rows(html: &str) -> Vec<String> {
     rows.map(|row| row[..36].to_owned()).collect()
 }
 
+/// What the filter offers: the text and the address of each choice, and whether it is the present one.
+fn choices(html: &str, class: &str) -> Vec<(String, String, bool)> {
+    let Some((_, nav)) = html.split_once(&format!("<nav class=\"{class}\"")) else { return Vec::new() };
+    let (nav, _) = nav.split_once("</nav>").expect("its end");
+    let links = nav.match_indices("<a ").map(|(at, _)| nav[at..].split_once("</a>").expect("its end").0);
+    let href = |link: &str| attribute(link, "<a ", "href").expect("an address").replace("&amp;", "&");
+    links.map(|link| (text_of(link), href(link), link.contains("aria-current=\"true\""))).collect()
+}
+
 /// State and kind that the page's filter says it has.
 fn chosen(html: &str) -> [String; 2] {
-    let values = form_values(html, "class=\"site-filter\"").expect("the filter");
-    let [(state, state_value), (kind, kind_value)] = values.try_into().expect("two fields");
-    assert_eq!((state.as_str(), kind.as_str()), ("state", "kind"));
-    [state_value, kind_value]
+    [("site-chips", "state"), ("site-choices", "kind")].map(|(class, name)| {
+        let choices = choices(html, class);
+        let mut present = choices.iter().filter(|(.., is_present)| *is_present);
+        let (_, href, _) = present.next().expect("a present choice");
+        assert!(present.next().is_none(), "one of them");
+        value(href, name)
+    })
+}
+
+/// What an address says of a name.
+fn value(href: &str, name: &str) -> String {
+    let query = href.split_once('?').map_or("", |(_, query)| query);
+    let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    found.unwrap_or_default().to_owned()
 }
 
 /// The kinds that the filter offers.
 fn kinds(html: &str) -> Vec<String> {
-    let (_, select) = html.split_once("<select name=\"kind\">").expect("the kinds");
-    let (select, _) = select.split_once("</select>").expect("its end");
-    let options = select.match_indices("<option").map(|(at, _)| &select[at..]);
-    options.map(|option| attribute(option, "<option", "value").expect("a value")).collect()
+    choices(html, "site-choices").iter().map(|(_, href, _)| value(href, "kind")).collect()
 }
 
 fn page_of(html: &str) -> String {
@@ -60,6 +76,7 @@ async fn a_list_is_filtered_by_state_and_kind() {
         ("kind=simulate", vec![&slow, &failed, &done]),
         ("state=succeeded&kind=simulate", vec![&done]),
         ("kind=quick&state=running", vec![]),
+        ("state=cancelling", vec![]),
         ("state=waiting", vec![]),
     ] {
         let html = list(&client, &format!("/operations?{query}")).await;
@@ -73,6 +90,18 @@ async fn a_list_is_filtered_by_state_and_kind() {
         }
         let again = page_of(&html);
         assert_eq!(again == "/operations", !is_filtered, "{query}");
+        // Each choice keeps the other one, and none keeps the page.
+        for (class, name, other) in [("site-chips", "state", "kind"), ("site-choices", "kind", "state")] {
+            for (label, href, _) in choices(&html, class) {
+                assert_eq!(
+                    value(&href, other),
+                    value(&format!("?{query}"), other),
+                    "{query}: {label} leads to {href}"
+                );
+                assert_eq!(value(&href, name).is_empty(), label.starts_with("All"), "{label}: {href}");
+                assert!(!href.contains("page="), "{href}");
+            }
+        }
         assert_eq!(rows(&list(&client, &again).await), rows(&html), "{query}: {again} is the same page");
     }
 }

@@ -24,6 +24,7 @@ mod headers;
 mod health;
 mod heavy;
 mod hostile;
+mod hosts;
 mod limits;
 mod list;
 mod log;

@@ -1,6 +1,6 @@
 //! Pages: their forms, and that they work without JavaScript.
 
-use crate::harness::{Answer, Ask, Client, Server, attribute, finish, hidden_inputs};
+use crate::harness::{Answer, Ask, Client, Server, attribute, finish, hidden_inputs, text_of};
 
 const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 
@@ -233,9 +233,61 @@ async fn a_body_that_is_too_large_gets_413() {
     let large = b"a,b\n".repeat(50_000);
     let answer = client.submit("csv_import", &[], Some(("large.csv", &large))).await;
     assert_eq!(answer.status, 413);
-    assert!(answer.text().contains("<main"), "a page that says what to do");
+    let back = attribute(&answer.text(), "<a class=\"liveop-button liveop-primary\"", "href");
+    assert_eq!(back.as_deref(), Some("/operations/new/csv_import"), "back to the form: {}", answer.text());
+    assert!(answer.text().contains("larger than the 100000 bytes"), "{}", answer.text());
+    // The form said so, and what the browser needs to refuse the file itself.
+    let form = client.get("/operations/new/csv_import").await.text();
+    let field = |name| attribute(&form, "<input type=\"file\"", name).unwrap_or_default();
+    assert_eq!(field("data-liveop-max-bytes"), "100000");
+    assert_eq!(field("aria-describedby").split(' ').next_back(), Some("field-file-limit"));
+    assert!(text_of(&form).contains("At most 100000 bytes."), "{form}");
     let message = "x".repeat(200_000);
     assert_eq!(client.submit("simulate", &[("message", &message)], None).await.status, 413);
+}
+
+#[tokio::test]
+async fn what_is_refused_leads_on() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let csrf = client.csrf().await;
+    let over = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let new = "/operations/new/simulate";
+    let restart = format!("/operations/{over}/restart");
+    let signed = [("csrf_token", csrf.as_str())];
+    let text =
+        |path: &str| Ask::post(path).header("x-csrf-token", &csrf).header("content-type", "text/plain");
+    for (status, ask, url, label) in [
+        (403, Ask::post(new), new, "Back to the form"),
+        (415, text(new).body(b"x".to_vec()), new, "Back to the form"),
+        (405, Ask::new("DELETE", new), "/operations", "Your operations"),
+        (404, Ask::get("/operations/new/nothing"), "/operations", "Your operations"),
+        (404, Ask::post("/operations/new/nothing").form(&signed), "/operations", "Your operations"),
+        (
+            409,
+            Ask::post(&restart).form(&signed),
+            restart.trim_end_matches("/restart"),
+            "Back to the operation",
+        ),
+        (403, Ask::post("/login"), "/login", "Open it again"),
+        (403, Ask::post(&server.login_link), server.login_link.as_str(), "Open it again"),
+        (
+            410,
+            Ask::post(&server.login_link)
+                .form(&[("csrf_token", &client.get(&server.login_link).await.csrf())]),
+            "/operations",
+            "Sign in",
+        ),
+    ] {
+        let what = format!("{ask:?}");
+        let answer = client.send(ask).await;
+        assert_eq!(answer.status, status, "{what}");
+        let html = answer.text();
+        let link = attribute(&html, "<a class=\"liveop-button liveop-primary\"", "href");
+        assert_eq!(link.as_deref(), Some(url), "{what}");
+        assert!(html.contains(&format!("{label}</a>")), "{what}: {html}");
+        assert_eq!(html.contains("liveops demo prints a new one"), status == 410, "{what}");
+    }
 }
 
 #[tokio::test]

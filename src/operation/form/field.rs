@@ -356,6 +356,14 @@ impl Field {
         self.required || (is_typed && !self.default.is_empty())
     }
 
+    /// The largest file that it takes where a form may have so many bytes; none where it takes no file.
+    pub(crate) fn largest_file(&self, form: u64) -> Option<u64> {
+        match self.kind {
+            FieldKind::File { max_bytes, .. } => Some(max_bytes.map_or(form, |most| most.min(form))),
+            _ => None,
+        }
+    }
+
     fn text_limits(&mut self) -> Option<&mut TextLimits> {
         match &mut self.kind {
             FieldKind::Text(limits) | FieldKind::Textarea(limits) => Some(limits),

@@ -238,11 +238,13 @@ fn characters(count: usize) -> String {
     if count == 1 { "1 character".to_owned() } else { format!("{count} characters") }
 }
 
-fn size(bytes: u64) -> String {
+/// A limit, for people.
+pub(crate) fn size(bytes: u64) -> String {
     const MIB: u64 = 1024 * 1024;
-    if bytes >= MIB && bytes.is_multiple_of(MIB) {
-        format!("{} MiB", bytes / MIB)
-    } else {
-        format!("{bytes} bytes")
+    // Never more than it is.
+    match (bytes / MIB, bytes % MIB * 10 / MIB) {
+        (0, _) => format!("{bytes} bytes"),
+        (whole, 0) => format!("{whole} MiB"),
+        (whole, tenth) => format!("{whole}.{tenth} MiB"),
     }
 }

@@ -28,6 +28,16 @@ impl Watch {
         &self.live.subject
     }
 
+    /// The same reader as one that has seen nothing yet.
+    pub fn from_start(self) -> Self {
+        Self { cursor: Cursor::START, ..self }
+    }
+
+    /// Most lines of the log that its page keeps.
+    pub fn log_tail(&self) -> usize {
+        self.live.page.lock().projection.log().limit()
+    }
+
     /// Whether the reader has seen the ending already.
     pub fn is_over(&self) -> bool {
         let page = self.live.page.lock();

@@ -6,7 +6,7 @@ use crate::embed::Shop;
 use crate::harness::Chromium;
 
 /// At the application's own form, signed in by its own sign-in.
-async fn signed_in(shop: &Shop) -> Chromium {
+pub(super) async fn signed_in(shop: &Shop) -> Chromium {
     let browser = Chromium::launch(shop.address).await;
     browser.open("/").await;
     browser.fill("name", "ada").await;
@@ -17,7 +17,7 @@ async fn signed_in(shop: &Shop) -> Chromium {
 }
 
 /// Starts an import by the application's form, and waits for its page.
-async fn import(browser: &Chromium, customers: usize) {
+pub(super) async fn import(browser: &Chromium, customers: usize) {
     browser.run(&format!("document.querySelector('textarea').value = 'Grace\\n'.repeat({customers})")).await;
     browser.press("Import").await;
     browser.wait_for("main > section.liveop").await;

@@ -1,5 +1,8 @@
 //! The list in a real browser.
 
+use fantoccini::Locator;
+use serde_json::json;
+
 use super::simulate;
 use crate::harness::{Chromium, Server};
 
@@ -13,6 +16,23 @@ async fn live(browser: &Chromium) {
 
 fn row(id: &str, state: &str) -> String {
     format!("#op-{id}-row [data-state=\"{state}\"]")
+}
+
+fn row_id(id: &str) -> String {
+    format!("op-{id}-row")
+}
+
+/// The rows that are in sight, from the top.
+const SHOWN: &str = "return [...document.querySelectorAll('#operations-rows > tr')]
+    .filter((e) => e.offsetHeight > 0).map((e) => e.id).join(' ')";
+/// What is said of rows that wait.
+const NEWS: &str = "const news = document.querySelector('.site-news');
+    return news.offsetHeight > 0 ? news.textContent : ''";
+
+/// Puts the pointer somewhere.
+async fn point(browser: &Chromium, x: f64, y: f64) {
+    let moved = json!({ "type": "mouseMoved", "x": x, "y": y });
+    browser.cdp("Input.dispatchMouseEvent", &moved).await;
 }
 
 #[tokio::test]
@@ -33,13 +53,157 @@ async fn rows_appear_and_move_and_the_focus_stays() {
     let second = client.simulate(SLOW).await;
     browser.wait_for(&row(&second, "running")).await;
     browser.wait_for(&row(&id, "succeeded")).await;
-    let order = browser
-        .text("return [...document.querySelectorAll('#operations-rows > tr')].map((e) => e.id).join(' ')")
-        .await;
-    assert_eq!(order, format!("op-{second}-row op-{id}-row"), "the newest first");
+    assert_eq!(browser.text(SHOWN).await, row_id(&id), "nothing moves where somebody is");
+    assert_eq!(browser.text(NEWS).await, "1 new operation");
     let focused = browser.text("return document.activeElement.getAttribute('href')").await;
     assert_eq!(focused, format!("/operations/{id}"), "the focus stays where it was");
+    browser.run("document.querySelector('.site-news').focus()").await;
+    browser.page.active_element().await.expect("the button").send_keys("\u{e007}").await.expect("pressed");
+    browser.wait_until("document.querySelector('.site-news').hidden").await;
+    assert_eq!(browser.text(SHOWN).await, format!("{} {}", row_id(&second), row_id(&id)), "the newest first");
+    let focused = browser.text("return document.activeElement.getAttribute('href')").await;
+    assert_eq!(focused, format!("/operations/{second}"), "the focus goes on to what was asked for");
     assert_eq!(browser.text("return window.stillHere").await, "since the beginning", "without a reload");
+    browser.assert_clean().await;
+}
+
+/// Follows the link of the page's own part with this text.
+async fn follow(browser: &Chromium, text: &str) {
+    let link = format!("//main//a[normalize-space()='{text}']");
+    browser.page.find(Locator::XPath(&link)).await.expect("a link").click().await.expect("followed");
+}
+
+#[tokio::test]
+async fn new_rows_wait_while_somebody_points_at_the_list() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    let first = client.simulate(SLOW).await;
+    browser.open("/operations").await;
+    live(&browser).await;
+    browser.wait_for(&row(&first, "running")).await;
+    let at = format!("const r = document.getElementById('op-{first}-row').getBoundingClientRect();");
+    let place = browser.run(&format!("{at} return [r.x + 20, r.y + r.height / 2]")).await;
+    point(&browser, place[0].as_f64().expect("x"), place[1].as_f64().expect("y")).await;
+    browser.wait_until("document.querySelector('.site-table').matches(':hover')").await;
+    // Where the row is, in each frame that is painted.
+    browser
+        .run(&format!(
+            "window.places = new Set();
+             const look = () => {{
+                 {at} window.places.add(`${{r.y}} ${{r.height}}`); requestAnimationFrame(look);
+             }};
+             look()"
+        ))
+        .await;
+    let second = client.simulate(SLOW).await;
+    browser.wait_for(&row(&second, "running")).await;
+    let third = client.simulate(SLOW).await;
+    browser.wait_for(&row(&third, "running")).await;
+    assert_eq!(
+        (browser.text(SHOWN).await, browser.text(NEWS).await),
+        (row_id(&first), "2 new operations".into())
+    );
+    // They wait on over a page that is fetched, as after a restart, and what they are goes on changing.
+    let server = server.kill_and_restart().await;
+    for id in [&first, &second, &third] {
+        browser.wait_for(&row(id, "interrupted")).await;
+    }
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    let client = browser.client(&server).await;
+    let fourth = client.simulate(SLOW).await;
+    browser.wait_for(&row(&fourth, "running")).await;
+    assert_eq!(
+        (browser.text(SHOWN).await, browser.text(NEWS).await),
+        (row_id(&first), "3 new operations".into())
+    );
+    assert_eq!(browser.run("return window.places.size").await, 1, "it stays where it is, as high as it is");
+    point(&browser, 5.0, 5.0).await;
+    browser.wait_until("document.querySelector('.site-news').hidden").await;
+    let all = [&fourth, &third, &second, &first].map(|id| row_id(id)).join(" ");
+    assert_eq!(browser.text(SHOWN).await, all, "none was lost");
+    // Nobody is there: they come in at once.
+    let fifth = client.simulate(SLOW).await;
+    browser.wait_for(&row(&fifth, "running")).await;
+    assert_eq!(browser.text(SHOWN).await, format!("{} {all}", row_id(&fifth)));
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn times_are_those_of_the_viewer_and_go_on() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    browser.cdp("Emulation.setTimezoneOverride", &json!({ "timezoneId": "Asia/Kolkata" })).await;
+    let id = client.simulate(&[("steps", "1000000"), ("delay_ms", "20")]).await;
+    browser.open("/operations").await;
+    live(&browser).await;
+    browser.wait_for(&row(&id, "running")).await;
+    let part = |what: &str| format!("document.querySelector('#op-{id}-row {what}')");
+    let (time, took) = (part(".liveop-row-when time"), part(".liveop-row-took"));
+    // What is painted, while the server sends the row again and again.
+    browser
+        .run(&format!(
+            "window.painted = new Set();
+             const look = () => {{
+                 window.painted.add({time}.textContent.replace(/\\d+/g, 'n'));
+                 window.painted.add({took}.textContent.replace(/\\d+/g, 'n'));
+                 requestAnimationFrame(look);
+             }};
+             look()"
+        ))
+        .await;
+    browser
+        .wait_until(&format!(
+            "/^[3-9] s ago/.test({time}.textContent) && /^[2-9] s$/.test({took}.textContent)"
+        ))
+        .await;
+    let began = browser.text(&format!("return {time}.dateTime")).await;
+    let began: jiff::Timestamp = began.parse().expect("a time");
+    let there = began + jiff::SignedDuration::from_mins(5 * 60 + 30);
+    let small = browser.text(&format!("return {time}.querySelector('small').textContent.trim()")).await;
+    assert_eq!(small, there.strftime("%H:%M").to_string());
+    assert_eq!(
+        browser.text(&format!("return {time}.title")).await,
+        there.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    );
+    client.command(&id, "cancel").await;
+    browser.wait_for(&row(&id, "cancelled")).await;
+    let painted = browser.text("return [...window.painted].join('|')").await;
+    assert!(
+        !painted.contains("UTC") && !painted.contains('–'),
+        "never the server’s words in between: {painted}"
+    );
+    // Of old ones the date says more.
+    browser.run(&format!("{time}.dateTime = '2026-01-02T20:34:05Z'")).await;
+    browser.wait_until(&format!("{time}.textContent === '2026-01-03 02:04'")).await;
+    // As is said where a kind is started.
+    browser.open("/").await;
+    browser.wait_until("/ago$/.test(document.querySelector('.site-last time').textContent)").await;
+    browser.wait_for(".site-last [data-state=\"cancelled\"]").await.click().await.expect("followed");
+    browser.wait_until(&format!("location.pathname === '/operations/{id}'")).await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_refused_before_it_is_sent() {
+    let server = Server::with(&[("max_upload_bytes", "2000")]).await;
+    let browser = Chromium::signed_in(&server).await;
+    let file = |name: &str, rows: usize| {
+        let path = server.folder().join(name);
+        std::fs::write(&path, "a,b\n".repeat(rows)).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    browser.open("/operations/new/csv_import").await;
+    browser.fill("file", &file("large.csv", 1000)).await;
+    let said = browser.text("return document.querySelector('[type=file]').validationMessage").await;
+    assert_eq!(said, "“large.csv” is larger than the 2000 bytes that are taken here. Choose a smaller file.");
+    browser.press("Start").await;
+    assert_eq!(browser.text("return location.pathname").await, "/operations/new/csv_import");
+    assert_eq!(browser.run("return document.querySelector('[type=file]:invalid') !== null").await, true);
+    browser.fill("file", &file("small.csv", 100)).await;
+    browser.press("Start").await;
+    browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
     browser.assert_clean().await;
 }
 
@@ -79,9 +243,8 @@ async fn a_filtered_list_changes_what_it_has_and_gets_nothing_new() {
     let done = client.simulate(&[("steps", "0")]).await;
     client.finished(&done).await;
     browser.wait_for(&row(&done, "succeeded")).await;
-    browser.fill("state", "running").await;
-    browser.press("Filter").await;
-    browser.wait_until("location.search === '?state=running&kind='").await;
+    follow(&browser, "Running").await;
+    browser.wait_until("location.search === '?state=running'").await;
     live(&browser).await;
     let rows = "return [...document.querySelectorAll('#operations-rows > tr')].map((e) => e.id).join(' ')";
     assert_eq!(browser.text(rows).await, format!("op-{slow}-row"));
@@ -94,27 +257,38 @@ async fn a_filtered_list_changes_what_it_has_and_gets_nothing_new() {
     browser.page.refresh().await.expect("a reload");
     browser.wait_for(&row(&newest, "running")).await;
     assert_eq!(browser.text(rows).await, format!("op-{newest}-row"), "the filter is kept");
-    let chosen = browser.text("return document.querySelector('[name=state]').value").await;
-    assert_eq!(chosen, "running");
-    browser.fill("kind", "quick").await;
-    browser.press("Filter").await;
+    let chosen =
+        browser.text("return document.querySelector('.site-chips [aria-current]').textContent").await;
+    assert_eq!(chosen, "Running");
+    // The menu closes when somebody turns away from it.
+    let menu = browser.wait_for(".site-menu summary").await;
+    menu.click().await.expect("opened");
+    browser.wait_for(".site-menu[open]").await;
+    browser.page.active_element().await.expect("it").send_keys("\u{e00c}").await.expect("escaped");
+    browser.wait_until("!document.querySelector('.site-menu').open").await;
+    menu.click().await.expect("opened");
+    browser.wait_for("h1").await.click().await.expect("elsewhere");
+    browser.wait_until("!document.querySelector('.site-menu').open").await;
+    menu.click().await.expect("opened");
+    follow(&browser, "Quick success").await;
+    browser.wait_until("location.search === '?state=running&kind=quick'").await;
     browser.wait_until("getComputedStyle(document.querySelector('.site-empty')).display !== 'none'").await;
     browser.assert_clean().await;
 }
 
 #[tokio::test]
-async fn without_scripts_the_filter_is_a_form() {
+async fn the_filter_works_without_scripts() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;
     let client = browser.client(&server).await;
     let slow = client.simulate(SLOW).await;
     let done = client.simulate(&[("steps", "0")]).await;
     client.finished(&done).await;
-    browser.cdp("Emulation.setScriptExecutionDisabled", &serde_json::json!({ "value": true })).await;
+    browser.cdp("Emulation.setScriptExecutionDisabled", &json!({ "value": true })).await;
     browser.open("/operations").await;
-    browser.fill("state", "succeeded").await;
-    browser.fill("kind", "simulate").await;
-    browser.press("Filter").await;
+    follow(&browser, "Done").await;
+    browser.wait_for(".site-menu summary").await.click().await.expect("opened");
+    follow(&browser, "Simulation").await;
     browser.wait_until("location.search === '?state=succeeded&kind=simulate'").await;
     browser.wait_for(&row(&done, "succeeded")).await;
     assert!(!browser.source().await.contains(&slow));

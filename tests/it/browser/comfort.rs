@@ -1,0 +1,278 @@
+//! The comforts of an operation's page: times that go on, a log that can be read in peace, the tab's icon, being told the end.
+
+use serde_json::json;
+
+use super::{another_line, operation, simulate};
+use crate::harness::{Chromium, Server};
+
+/// Puts the page's own time forward, as far as its script can tell.
+async fn later(browser: &Chromium, seconds: u32) {
+    let script = format!(
+        "const now = performance.now.bind(performance); performance.now = () => now() + {seconds}000"
+    );
+    browser.run(&script).await;
+}
+
+/// The text of the first element that a selector finds.
+fn text_of(css: &str) -> String {
+    format!("document.querySelector('{css}').textContent")
+}
+
+/// Where the parts of the page stand, but for the log's lines.
+async fn places(browser: &Chromium) -> String {
+    let parts = ".liveop-head, .liveop-work, .liveop-log, .liveop-log-tools > *, .liveop-log-lines, .liveop-foot, .liveop-foot > *";
+    let script = format!(
+        "return [...document.querySelectorAll('{parts}')].map((e) => {{
+             const at = e.getBoundingClientRect();
+             return `${{e.className}} ${{at.x}} ${{at.y}} ${{at.height}}`;
+         }}).join('\\n')"
+    );
+    browser.text(&script).await
+}
+
+/// The seconds that an element's text says.
+fn seconds(css: &str) -> String {
+    format!(
+        "((text) => 60 * (/(\\d+) min/.exec(text)?.[1] ?? 0) + Number(/(\\d+) s/.exec(text)[1]))({})",
+        text_of(css)
+    )
+}
+
+#[tokio::test]
+async fn times_go_on_and_silence_is_told_from_a_lost_connection() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let fields = [("steps", "2"), ("delay_ms", "60000"), ("stages", "1"), ("log_every", "1")];
+    let id = simulate(&browser, &fields).await;
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    browser.wait_for(".liveop-stage[data-state=\"current\"]").await;
+    browser.run("window.heard = 0; document.addEventListener('liveop:fragment', () => window.heard++)").await;
+    // From the one figure that the server gave.
+    for text in ["2 s", "3 s"] {
+        browser.wait_until(&format!("{} === '{text}'", text_of(".liveop-elapsed"))).await;
+    }
+    assert_eq!(browser.run("return window.heard").await, 0, "the server said nothing");
+    browser.wait_until(&format!("{} >= 3", seconds(".liveop-stage-time"))).await;
+    assert_eq!(browser.text(&format!("return {}", text_of(".liveop-note"))).await, "");
+
+    // A page that is opened meanwhile begins with the true time, though nothing changed since the begin.
+    browser.page.refresh().await.expect("loaded again");
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    let elapsed = seconds(".liveop-elapsed");
+    browser.wait_until(&format!("{elapsed} - performance.now() / 1000 > 1.5")).await;
+    let before = places(&browser).await;
+    later(&browser, 75).await;
+    browser.wait_until(&format!("{} >= 78", seconds(".liveop-elapsed"))).await;
+    browser.wait_until(&format!("{} >= 75", seconds(".liveop-stage-time"))).await;
+    let note = text_of(".liveop-note");
+    browser.wait_until(&format!("/^No news for 1 min 1?\\d s, still connected\\.$/.test({note})")).await;
+    assert_eq!(browser.text(&format!("return {}", text_of(".liveop-connection"))).await, "Live");
+    assert_eq!(places(&browser).await, before, "nothing moves");
+
+    // A figure that is older than what stands here: no step back, not even for one frame.
+    let stale = format!(
+        "const facts = document.getElementById('op-{id}-progress');
+         facts.dataset.elapsed = '4'; facts.querySelector('.liveop-elapsed').textContent = '4 s'; await null;
+         return {}",
+        seconds(".liveop-elapsed")
+    );
+    let shown = browser.run(&format!("return (async () => {{ {stale} }})()")).await;
+    assert!(shown.as_u64().is_some_and(|shown| shown >= 78), "{shown}");
+
+    // What comes ends the silence, and what is lost is not called silence.
+    browser.run(&format!("document.getElementById('op-{id}').dispatchEvent(new CustomEvent('liveop:fragment', {{ bubbles: true }}))")).await;
+    browser.wait_until(&format!("{note} === ''")).await;
+    later(&browser, 50).await;
+    browser.wait_until(&format!("{note} !== ''")).await;
+    drop(server);
+    browser.wait_for(".liveop-connection[data-kind=\"lost\"]").await;
+    browser.wait_until(&format!("{note} === ''")).await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn the_time_that_is_left_goes_down_between_the_servers_figures() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    simulate(&browser, &[("steps", "2000"), ("delay_ms", "50")]).await;
+    browser.wait_for(".liveop-left").await;
+    let left = seconds(".liveop-left");
+    browser.wait_until(&format!("(window.first = {left}) > 60")).await;
+    later(&browser, 30).await;
+    browser.wait_until(&format!("{left} < window.first - 20")).await;
+    // More than there was is over, but not less than nothing.
+    later(&browser, 1000).await;
+    browser.wait_until(&format!("{} === '1 s'", text_of(".liveop-left"))).await;
+}
+
+#[tokio::test]
+async fn a_log_is_read_in_peace() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let fields = [("steps", "100000"), ("delay_ms", "5"), ("log_every", "1"), ("message", "row")];
+    let id = simulate(&browser, &fields).await;
+    let log = format!("document.getElementById('op-{id}-log-lines')");
+    let at_end = format!("{log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 12");
+    let jump = "document.querySelector('.liveop-jump')";
+    browser.wait_until(&format!("{log}.childElementCount > 199 && {at_end}")).await;
+    assert_eq!(browser.run(&format!("return {jump}.hidden")).await, true, "it is followed");
+
+    // Scrolled up: what comes is counted, in a place of its own.
+    let before = places(&browser).await;
+    browser.run(&format!("{log}.scrollTop = 1000")).await;
+    browser
+        .wait_until(&format!("/^Jump to latest, \\d+ new$/.test({jump}.textContent) && !{jump}.hidden"))
+        .await;
+    let counted = format!("Number({jump}.textContent.match(/\\d+/)[0]) > 20");
+    browser.wait_until(&counted).await;
+    assert_eq!(places(&browser).await, before, "nothing moves");
+    browser.wait_for(".liveop-jump").await.click().await.expect("pressed");
+    browser.wait_until(&format!("{jump}.hidden && {at_end}")).await;
+    another_line(&browser, &log).await;
+    browser.wait_until(&at_end).await;
+    assert_eq!(browser.run(&format!("return document.activeElement === {log}")).await, true);
+
+    // Paused at the end: what stands there stays, however much comes.
+    let pause = "document.querySelector('.liveop-pause')";
+    assert_eq!(browser.text(&format!("return {pause}.textContent")).await, "Pause");
+    browser.press("Pause").await;
+    browser.wait_until(&format!("{pause}.textContent === 'Follow' && !{jump}.hidden")).await;
+    let reading = format!(
+        "const box = {log}.getBoundingClientRect();
+         window.line = [...{log}.children].find((line) => line.getBoundingClientRect().top > box.top);
+         window.at = line.getBoundingClientRect().top; window.newest = {log}.lastElementChild"
+    );
+    browser.run(&reading).await;
+    let number = "((line) => Number(line.id.split('-').pop()))";
+    browser.wait_until(&format!("{number}({log}.lastElementChild) > {number}(window.newest) + 250")).await;
+    let stays =
+        "return window.line.isConnected && Math.abs(window.line.getBoundingClientRect().top - window.at) < 1";
+    assert_eq!(browser.run(stays).await, true, "the line that is read stays where it is");
+    browser.press("Follow").await;
+    browser.wait_until(&format!("{pause}.textContent === 'Pause' && {jump}.hidden && {at_end}")).await;
+    browser.wait_until(&format!("{log}.childElementCount <= 200")).await;
+
+    // Lines are not wrapped, from now on, and the log is still followed.
+    let wraps = format!("getComputedStyle({log}.lastElementChild).whiteSpace");
+    assert_eq!(browser.text(&format!("return {wraps}")).await, "pre-wrap");
+    browser.press("Wrap").await;
+    browser.wait_for(".liveop-wrap[aria-pressed=\"false\"]").await;
+    assert_eq!(browser.text(&format!("return {wraps}")).await, "pre");
+    browser.page.refresh().await.expect("loaded again");
+    browser.wait_for(".liveop-wrap[aria-pressed=\"false\"]").await;
+    browser.wait_until(&format!("{wraps} === 'pre' && {at_end}")).await;
+
+    // Every control can be hit, and at the end those that are of no use any more are gone.
+    let small = "return [...document.querySelectorAll('.liveop button, .liveop-tool')].filter((e) => e.checkVisibility())
+        .filter((e) => e.getBoundingClientRect().height < 24 || e.getBoundingClientRect().width < 24).map((e) => e.className).join()";
+    assert_eq!(browser.text(small).await, "");
+    browser.press("Cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+    browser.run(&format!("{log}.scrollTop = 0")).await;
+    let useless = "[...document.querySelectorAll('.liveop-pause, .liveop-jump, .liveop-notify')]";
+    browser.wait_until(&format!("!{useless}.some((button) => button.checkVisibility())")).await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn what_failed_says_what_helps_and_can_be_copied() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let file = server.folder().join("customers.csv");
+    std::fs::write(&file, b"PK\x03\x04\0\0").expect("written");
+    browser.open("/operations/new/csv_import").await;
+    browser.fill("file", file.to_str().expect("UTF-8")).await;
+    browser.press("Start").await;
+    let id = operation(&browser).await;
+    browser.wait_for(".liveop[data-liveop-state=\"failed\"]").await;
+    // The same file would fail again.
+    let primary = text_of(".liveop-primary");
+    assert_eq!(browser.text(&format!("return {primary}")).await, "Choose another file");
+    browser.wait_for("a.liveop-primary[href=\"/operations/new/csv_import\"]").await;
+
+    let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+    browser.cdp("Browser.grantPermissions", &permissions).await;
+    browser.run("navigator.clipboard.writeText = async (text) => { window.copied = text }").await;
+    browser.wait_for(".liveop-reference .liveop-copy").await.click().await.expect("pressed");
+    browser.wait_until(&format!("window.copied === '{id}'")).await;
+    browser.wait_until(&format!("{} === 'Copied'", text_of(".liveop-reference .liveop-copy"))).await;
+    browser.wait_until("document.getElementById('liveop-status').textContent === 'Copied'").await;
+    browser.wait_for(".liveop-log .liveop-copy").await.click().await.expect("pressed");
+    browser.wait_until("/^\\d\\d:\\d\\d:\\d\\d customers\\.csv, 6 bytes$/.test(window.copied)").await;
+
+    // What the browser does not allow is not called done.
+    let id = simulate(&browser, &[("outcome", "error"), ("message", "The disk is full.")]).await;
+    browser.wait_for(".liveop[data-liveop-state=\"failed\"]").await;
+    assert_eq!(browser.text(&format!("return {primary}")).await, "Try again");
+    browser.run("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))").await;
+    browser.wait_for(".liveop-reference .liveop-copy").await.click().await.expect("pressed");
+    browser.wait_until(&format!("{} === 'Selected'", text_of(".liveop-reference .liveop-copy"))).await;
+    assert_eq!(browser.text("return getSelection().toString()").await, id);
+    browser.assert_clean().await;
+}
+
+/// Stands in for the browser's notifications, which nobody sees here, and its window that comes to the front.
+const NOTIFICATIONS: &str = "
+    window.asked = 0;
+    window.shown = [];
+    window.focus = () => window.focused = true;
+    window.Notification = class {
+        static permission = 'default';
+        static requestPermission() {
+            window.asked++;
+            return Promise.resolve((this.permission = window.answer ?? 'granted'));
+        }
+        constructor(title, options) { window.shown.push({ title, ...options, notification: this }); }
+        close() { window.put_away = true; }
+    };
+";
+
+#[tokio::test]
+async fn the_end_is_told_to_who_asked_for_it() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": NOTIFICATIONS })).await;
+    let fields = [("steps", "60"), ("delay_ms", "50"), ("chain", "1"), ("message", "Two in a row")];
+    let first = simulate(&browser, &fields).await;
+    let button = "document.querySelector('.liveop-notify')";
+    browser.wait_until(&format!("!{button}.hidden")).await;
+    assert_eq!(browser.run("return window.asked").await, 0, "not before somebody wants it");
+    let before = places(&browser).await;
+    let icon = "document.querySelector('link[rel=icon]').href";
+    browser.wait_until(&format!("/stroke-dasharray%3D%22[1-9]/.test({icon})")).await;
+    browser.press("Notify me when it is done").await;
+    browser.wait_for(".liveop-notify[aria-pressed=\"true\"]").await;
+    browser.wait_until(&format!("{}.includes('Keep this tab open')", text_of(".liveop-note"))).await;
+    assert_eq!(places(&browser).await, before, "nothing moves");
+    // This tab keeps it over a reload, and hands it on with the operation.
+    browser.page.refresh().await.expect("loaded again");
+    browser.wait_for(".liveop-notify[aria-pressed=\"true\"]").await;
+    browser.wait_until(&format!("!document.getElementById('op-{first}')")).await;
+    browser.wait_for(".liveop-notify[aria-pressed=\"true\"]").await;
+    assert_eq!(browser.run("return window.shown.length").await, 0, "the first of them is not the end");
+    browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
+    browser.wait_until("window.shown.length === 1").await;
+    let told = browser.text("return `${window.shown[0].title}: ${window.shown[0].body}`").await;
+    assert_eq!(told, "Two in a row: Done");
+    browser.run("window.shown[0].notification.onclick()").await;
+    assert_eq!(browser.run("return window.focused && window.put_away").await, true);
+    browser.wait_until(&format!("{icon}.includes('%231a7742')")).await;
+    browser.assert_clean().await;
+
+    // Of another operation nobody said anything. Where it is refused, the button does not pretend.
+    simulate(&browser, &[("steps", "100"), ("delay_ms", "600")]).await;
+    browser.wait_for(".liveop-notify[aria-pressed=\"false\"]").await;
+    browser.run("window.answer = 'denied'").await;
+    browser.press("Notify me when it is done").await;
+    browser.wait_until(&format!("{}.includes('not allow')", text_of(".liveop-note"))).await;
+    assert_eq!(
+        browser.run(&format!("return window.asked === 1 && !{button}.hidden")).await,
+        true,
+        "it has the focus"
+    );
+    browser.run("document.activeElement.blur()").await;
+    browser.wait_until(&format!("{button}.hidden")).await;
+    browser.press("Cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+    assert_eq!(browser.run("return window.shown.length").await, 0);
+}
