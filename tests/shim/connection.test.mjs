@@ -36,6 +36,7 @@ class World {
   constructor(html = operation(), { hidden = false, random = 0.5, browser = new Set(), focused = true, protocol = "http/1.1" } = {}) {
     this.now = BEGIN;
     this.focused = focused;
+    this.browser = browser;
     this.timers = new Map();
     this.streams = [];
     this.fetches = [];
@@ -429,7 +430,7 @@ test("who is signed out gets a link, and no request is made until they look agai
   assert.equal(world.line, "lost: You are signed out. Sign in and come back");
   assert.equal(world.document.querySelector(".liveop-connection a").getAttribute("href"), PAGE);
   const asked = world.fetches.length;
-  await world.pass(300_000);
+  await world.pass(100_000);
   assert.deepEqual([world.fetches.length, world.isOpen], [asked, 0]);
   assert.deepEqual(world.announced.length, 1);
   // They sign in with another window: the forms need that session's token.
@@ -535,4 +536,49 @@ test("a window that is looked at goes on at once where its stream had failed", a
   await world.say("ping");
   await world.event("focus");
   assert.equal(world.streams.length, 2, "a stream that works is left alone");
+});
+
+/** A page for which streams do not come through. */
+async function fetched() {
+  const world = new World();
+  while (world.line !== FETCHED) {
+    if (world.isOpen) world.fail({ refused: true });
+    await world.pass(100);
+  }
+  return world;
+}
+
+test("where streams do not come through, a page that is shown again is fetched at once", async () => {
+  const world = await fetched();
+  await world.show(true);
+  world.answer = () => ({ status: 200, body: operation({ percent: 60 }) });
+  await world.show(false);
+  await world.pass(0);
+  assert.equal(world.document.querySelector("progress").value, 60);
+  assert.equal(world.isOpen, 1, "and the stream has another chance");
+});
+
+test("after an outage streams have another chance at once, and the next outage is met afresh", async () => {
+  const world = await fetched();
+  for (let outage = 0; outage < 2; outage++) {
+    world.answer = () => GONE;
+    while (world.line !== LOST) await world.pass(100);
+    await world.pass(outage ? 0 : 60_000);
+    world.answer = () => ({ status: 200, body: operation() });
+    const back = world.now;
+    while (!world.isOpen) await world.pass(100);
+    assert.ok(world.now - back <= (outage ? 5000 : 15_000), `${world.now - back} ms`);
+    world.fail({ refused: true });
+    await world.pass(100);
+    assert.equal(world.line, FETCHED);
+  }
+});
+
+test("a stream that was opened anew is the newest", async () => {
+  const all = await windows(3);
+  await all[0].show(true);
+  await all[0].show(false);
+  await all[0].say("ping");
+  const [fourth] = await windows(1, { browser: all[0].browser });
+  assert.deepEqual([...all, fourth].map((world) => world.isOpen), [1, 0, 1, 1]);
 });
