@@ -17,14 +17,19 @@
     new MutationObserver(localize).observe(document.body, { childList: true, characterData: true, subtree: true });
   }
 
+  /** @type {WeakMap<Element, string>} what was shown already: a long log has many times */
+  const localized = new WeakMap();
+
   /** Shows times, which come in UTC, as local ones. */
   function localize() {
     for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll(".liveop-meta time, .liveop-line time"))) {
+      if (localized.get(time) === time.dateTime + time.textContent) continue;
       const at = new Date(time.dateTime);
       if (!+at) continue;
       const local = new Date(+at - at.getTimezoneOffset() * 60_000).toISOString();
       const words = time.className ? local.slice(11, 19) : local.slice(0, 16).replace("T", " ");
       if (time.textContent !== words) time.textContent = words;
+      localized.set(time, time.dateTime + words);
     }
   }
 
