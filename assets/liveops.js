@@ -65,8 +65,8 @@
       this.timer = 0;
       this.watchdog = 0;
       this.lostTimer = 0;
-      this.attempt = 0; // makes an answer that comes late count for nothing
-      this.loading = -1; // the attempt that fetches the page: what the stream says meanwhile waits for it
+      this.attempt = 0; // outdates late answers
+      this.loading = -1; // the attempt that fetches the page; the stream waits for it
       this.spoken = { state: "", stage: "", quarter: 0 };
     }
 
@@ -226,7 +226,7 @@
       this.tell();
     }
 
-    /** Applies one fragment, if it is for an element of this container; gives what is left for another frame.
+    /** Applies one fragment, if it is for this container; gives what is left for another frame.
      * @param {{id: string, swap: string, html: any}} envelope the HTML may be parsed already
      * @returns {unknown} */
     apply({ id, swap, html }) {
@@ -530,7 +530,7 @@
     return rest;
   }
 
-  /** @type {WeakMap<Element, boolean>} whether the server had a <details> open; the reader's hand counts until that changes */
+  /** @type {WeakMap<Element, boolean>} whether the server had a <details> open; until that changes the reader's hand counts */
   const opened = new WeakMap();
 
   /** Makes an element equal to another one, and keeps the nodes that stay.
@@ -604,8 +604,7 @@
     const at = line ? top(line) : 0;
     return (/** @type {HTMLElement | null} */ now, /** @type {number} */ tail) => {
       if (!now) return;
-      // Who reads keeps the lines for longer.
-      for (const line of [...now.children].slice(0, -tail * (atEnd ? 1 : 10))) line.remove();
+      for (const line of [...now.children].slice(0, atEnd ? -tail : -10 * tail)) line.remove();
       if (atEnd) toEnd(now);
       else if (line) now.scrollTop = line.isConnected ? now.scrollTop + top(line) - at : 0;
     };
@@ -646,7 +645,7 @@
     document.body.append(element);
   }
 
-  /** Says milestones, once their fragments are here.
+  /** Says it once the fragments are here.
    * @param {string | (() => string)} words */
   function announce(words, role = "status") {
     if (unsaid[role].push(words) > 1) return;

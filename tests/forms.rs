@@ -272,7 +272,10 @@ async fn what_is_wrong_is_said_beside_its_field_and_the_rest_is_kept() {
         assert_eq!(page.matches("aria-invalid").count(), 1, "{name}={value}");
         assert!(name == "notes" || page.contains("\nkept &lt;i&gt;</textarea>"), "{page}");
         // Browsers take no value for a file.
-        assert!(tag(&page, "field-file").contains("aria-describedby=\"field-file-lost\""), "{page}");
+        assert!(
+            tag(&page, "field-file").contains("aria-describedby=\"field-file-lost field-file-limit\""),
+            "{page}"
+        );
         assert!(page.contains("Choose <bdi>mine.csv</bdi> again"), "{page}");
     }
     let (_, page) = home.post(&[("notes", "one\r\n<two>\r\n\r\nfour")], None).await;

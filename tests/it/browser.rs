@@ -7,6 +7,7 @@ mod hosts;
 mod list;
 mod look;
 mod policy;
+mod swap;
 
 use serde_json::json;
 

@@ -80,21 +80,25 @@ class Page {
         readyState = 1;
         constructor(url) {
           super();
-          this.url = new URL(url);
+          this.url = new URL(url, window.location);
           page.streams.push(this);
         }
         close() { this.readyState = 2; }
       },
     });
     window.AbortSignal.timeout = () => undefined;
+    window.performance.getEntriesByType = () => [{ nextHopProtocol: "h2" }];
+    window.BroadcastChannel = class { postMessage() {} };
+    this.document.hasFocus = () => true;
     for (const name of ["liveop:fragment", "liveop:state", "liveop:end"]) {
       this.document.addEventListener(name, ({ type, detail, target }) => this.events.push({ type, target: target.id, ...detail }));
     }
     window.eval(SHIM);
   }
 
-  /** The stream says something; nothing is drawn yet. */
+  /** The stream says something, unless it is closed; nothing is drawn yet. */
   say(name, data, id = "", stream = this.streams.at(-1)) {
+    if (stream.readyState === 2) return;
     stream.dispatchEvent(new this.window.MessageEvent(name, { data: JSON.stringify(data), lastEventId: id }));
   }
 

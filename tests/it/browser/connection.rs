@@ -11,13 +11,16 @@ const LIVE: &str = ".liveop-connection[data-kind=\"live\"]";
 const LOST: &str = ".liveop-connection[data-kind=\"lost\"]";
 const FETCHED: &str = ".liveop-connection[data-kind=\"fetched\"]";
 
-/// Everything that the line about the connection says from now on, in `window.said`.
+/// Everything that the line about the connection says from now on, in `window.said`; what is announced, in `window.heard`.
 async fn listen(browser: &Chromium) {
     browser
         .run(
             "window.said = [];
              new MutationObserver(() => window.said.push(document.querySelector('.liveop-connection').textContent))
                  .observe(document.querySelector('.liveop-connection'), { childList: true, characterData: true });
+             window.heard = '';
+             new MutationObserver(() => (window.heard += document.getElementById('liveop-status').textContent))
+                 .observe(document.getElementById('liveop-status'), { childList: true, characterData: true });
              window.stillHere = true",
         )
         .await;
@@ -136,9 +139,7 @@ async fn offline_is_said_before_anything_fails_and_online_goes_on() {
     browser.wait_for(LIVE).await;
     lines_come(&browser).await;
     assert_eq!(browser.run("return window.stillHere").await, true, "without a reload");
-    browser
-        .wait_until("document.querySelector('[role=status].liveop-unseen').textContent === 'Live again.'")
-        .await;
+    browser.wait_until("/Connection lost.*Live again/.test(window.heard)").await;
 }
 
 #[tokio::test]

@@ -1,0 +1,172 @@
+//! What a reader has stays theirs while fragments arrive.
+
+use serde_json::json;
+
+use super::simulate;
+use crate::harness::{Chromium, Server};
+
+/// Gives the page's stream away, so that a test can speak as the server does.
+const STREAM: &str = "
+    window.EventSource = class extends EventSource {
+        constructor(url) { super(url); window.stream = this; }
+    };
+    window.say = (id, swap, html) => window.stream.dispatchEvent(
+        new MessageEvent('fragment', { data: JSON.stringify({ id, swap, html }) }));
+";
+
+async fn with_stream(server: &Server) -> Chromium {
+    let browser = Chromium::signed_in(server).await;
+    browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": STREAM })).await;
+    browser
+}
+
+/// Waits until so many lines more are in the log than now.
+async fn lines_come(browser: &Chromium, more: usize) {
+    let count = "document.querySelector('.liveop-log-lines').childElementCount";
+    let now = browser.run(&format!("return {count}")).await;
+    browser.wait_until(&format!("{count} >= {now} + {more}")).await;
+}
+
+#[tokio::test]
+async fn focus_selection_and_scroll_stay_while_fragments_arrive() {
+    let server = Server::start().await;
+    let browser = with_stream(&server).await;
+    let small = json!({ "width": 600, "height": 500, "deviceScaleFactor": 1, "mobile": false });
+    browser.cdp("Emulation.setDeviceMetricsOverride", &small).await;
+    let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "50"), ("log_every", "1")]).await;
+    let own = |note: &str| {
+        let rows = "<p>a row</p>".repeat(40);
+        format!(
+            "say('op-{id}-extra', 'inner', `<div id='op-{id}-own'><p>{note}</p>
+             <details><summary>more</summary>all of it</details><input value='{note}'>
+             <div class='scroller'>{rows}</div></div>`)"
+        )
+    };
+    browser.run(&own("first")).await;
+    let part = |css: &str| format!("document.querySelector('#op-{id}-own {css}')");
+    browser.wait_until(&format!("{} && document.querySelector('#op-{id}-log-30')", part("p"))).await;
+    // Where the reader is: in a field, beside something open, scrolled in all that scrolls.
+    browser
+        .run(&format!(
+            "const [input, scroller, log] = [{}, {}, document.querySelector('.liveop-log-lines')];
+             {}.open = true;
+             const sheet = new CSSStyleSheet();
+             sheet.replaceSync('.scroller {{ height: 100px; overflow: auto }}');
+             document.adoptedStyleSheets = [sheet];
+             scroller.scrollTop = 70;
+             input.value = 'what was typed';
+             input.focus();
+             input.setSelectionRange(5, 8);
+             log.scrollTop = 60;
+             window.scrollTo(0, 150);",
+            part("input"),
+            part(".scroller"),
+            part("details"),
+        ))
+        .await;
+    let place = format!(
+        "const [input, log] = [{}, document.querySelector('.liveop-log-lines')];
+         return [document.activeElement === input, input.value, input.selectionStart, input.selectionEnd, {}.open,
+             {}.scrollTop, log.scrollTop, scrollY]",
+        part("input"),
+        part("details"),
+        part(".scroller"),
+    );
+    let before = browser.run(&place).await;
+    assert_eq!(before, json!([true, "what was typed", 5, 8, true, 70, 60, 150]));
+    browser.run(&own("second")).await;
+    browser.wait_until(&format!("{}.textContent === 'second'", part("p"))).await;
+    lines_come(&browser, 5).await;
+    assert_eq!(browser.run(&place).await, before);
+    // What is selected in the page's text, where the text stays.
+    let selected = browser
+        .text(&format!(
+            "const line = document.getElementById('op-{id}-log-3').lastElementChild.firstChild;
+             getSelection().setBaseAndExtent(document.querySelector('h1').firstChild, 0, line, 4);
+             return getSelection().toString()"
+        ))
+        .await;
+    assert!(selected.starts_with("1000 steps") && selected.len() > 20, "{selected}");
+    lines_come(&browser, 5).await;
+    let still = format!(
+        "return getSelection().focusNode.parentElement.closest('[id]').id + getSelection().focusOffset
+             + getSelection().anchorNode.parentElement.tagName"
+    );
+    assert_eq!(browser.text(&still).await, format!("op-{id}-log-34H1"));
+    browser.assert_clean().await;
+}
+
+/// Ten thousand lines at once, as from a stream that was held up: the reader's own events come first.
+#[tokio::test]
+async fn a_burst_of_lines_is_painted_once_and_only_its_tail_stays() {
+    let server = Server::start().await;
+    let browser = with_stream(&server).await;
+    let id = simulate(&browser, &[("steps", "1"), ("delay_ms", "60000")]).await;
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    let at_once = browser
+        .run(&format!(
+            "const log = document.querySelector('.liveop-log-lines');
+             window.paints = 0;
+             new MutationObserver(() => window.paints++).observe(log, {{ childList: true }});
+             for (let lot = 0; lot < 50; lot++) {{
+                 let html = '';
+                 for (let n = lot * 200 + 1; n <= lot * 200 + 200; n++) html += `<div id='op-{id}-log-${{n}}'>line ${{n}}</div>`;
+                 say(log.id, 'append', html);
+             }}
+             return log.childElementCount"
+        ))
+        .await;
+    assert_eq!(at_once, 0, "nothing is done before the frame");
+    browser.wait_for(&format!("#op-{id}-log-10000")).await;
+    let log = "document.querySelector('.liveop-log-lines')";
+    let seen = format!(
+        "return [window.paints, {log}.childElementCount, {log}.firstElementChild.id,
+             {log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 12]"
+    );
+    assert_eq!(browser.run(&seen).await, json!([1, 200, format!("op-{id}-log-9801"), true]));
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn an_error_is_said_once_and_no_region_speaks_by_itself() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let fields = [
+        ("steps", "20"),
+        ("delay_ms", "100"),
+        ("log_every", "1"),
+        ("outcome", "error"),
+        ("message", "no such table"),
+    ];
+    simulate(&browser, &fields).await;
+    browser
+        .run(
+            "window.said = [];
+             const alert = document.querySelector('body > [role=alert]');
+             window.said.push(alert.textContent);
+             new MutationObserver(() => window.said.push(alert.textContent)).observe(alert, { childList: true, characterData: true, subtree: true })",
+        )
+        .await;
+    browser.wait_for(".liveop[data-liveop-state=\"failed\"]").await;
+    browser.wait_until("window.said.length > 1").await;
+    let said = browser.run("return window.said").await;
+    let words = said[1].as_str().expect("text");
+    assert_eq!(said[0], "");
+    assert!(words.contains("Failed") && words.contains("no such table"), "{words}");
+    let polite = browser.text("return document.querySelector('body > [role=status]').textContent").await;
+    assert!(!polite.contains("Failed"), "{polite}");
+    let loud = "document.querySelectorAll('.liveop :is([role=status], [role=alert], [role=log]:not([aria-live=off]), [aria-live]:not([aria-live=off]))').length";
+    assert_eq!(browser.run(&format!("return {loud}")).await, 0);
+    browser.wait_for(".liveop-log-lines[role=log]").await;
+    browser.page.refresh().await.expect("loaded again");
+    browser.wait_for(".liveop[data-liveop-state=\"failed\"]").await;
+    // The shim has begun: it makes these elements, and has the title.
+    browser.wait_until("document.querySelector('body > [role=alert]') && /^✕/.test(document.title)").await;
+    assert_eq!(browser.run("return window.said").await, json!(null), "it was loaded anew");
+    assert_eq!(
+        browser.text("return document.querySelector('body > [role=alert]').textContent").await,
+        "",
+        "that is no news"
+    );
+    browser.assert_clean().await;
+}
