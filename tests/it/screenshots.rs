@@ -113,9 +113,14 @@ async fn shoot_cancelling(browser: &Chromium, server: &Server) {
     let id = page.rsplit('/').next().expect("an id");
     let asked = async || (client.page(id).await.state == "cancelling").then_some(());
     until("its being asked to stop", asked).await;
+    // Its stream is of that process, too.
+    browser.cdp("Network.enable", &json!({})).await;
+    browser.cdp("Network.setBlockedURLs", &json!({ "urls": ["*/stream?*"] })).await;
     browser.open(&page).await;
     in_state(browser, "cancelling").await;
+    browser.run("document.querySelector('.liveop-connection').hidden = true").await;
     shoot(browser, "cancelling").await;
+    browser.cdp("Network.setBlockedURLs", &json!({ "urls": [] })).await;
     run.kill().expect("it is ours");
     run.wait().expect("it is ours");
 }
