@@ -49,19 +49,19 @@ pub struct Renderer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Starts {
     /// No form.
-    ByCode,
+    Code,
     /// A form.
-    ByForm,
+    Form,
     /// A form that asks for a file.
-    ByFile,
+    File,
 }
 
 impl Starts {
     fn of(kind: &Kind) -> Self {
         match (kind.has_form(), kind.fields.iter().any(Field::is_file)) {
-            (false, _) => Self::ByCode,
-            (true, false) => Self::ByForm,
-            (true, true) => Self::ByFile,
+            (false, _) => Self::Code,
+            (true, false) => Self::Form,
+            (true, true) => Self::File,
         }
     }
 }
@@ -156,14 +156,12 @@ impl Renderer {
     }
 
     fn has_form(&self, kind: &str) -> bool {
-        self.kinds
-            .as_ref()
-            .is_none_or(|kinds| kinds.get(kind).is_some_and(|starts| *starts != Starts::ByCode))
+        self.kinds.as_ref().is_none_or(|kinds| kinds.get(kind).is_some_and(|starts| *starts != Starts::Code))
     }
 
     /// Whether a form with a file starts it: where it failed, another file is the likely remedy.
     fn asks_for_file(&self, kind: &str) -> bool {
-        self.kinds.as_ref().is_some_and(|kinds| kinds.get(kind) == Some(&Starts::ByFile))
+        self.kinds.as_ref().is_some_and(|kinds| kinds.get(kind) == Some(&Starts::File))
     }
 
     /// Renders the page of an error, with the embedded template where the own one fails: it has to
