@@ -35,7 +35,7 @@ fn check(folder: &Path, settings: &[(&str, &str)]) -> (String, i32) {
 /// Every file below a folder with its bytes, but for what readers share in memory, and a log that is empty: SQLite takes that away.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = crate::backup::files(folder);
-    all.retain(|name, bytes| !name.ends_with("-shm") && !(bytes.is_empty() && name.ends_with("-wal")));
+    all.retain(|name, bytes| !(name.ends_with("-shm") || (bytes.is_empty() && name.ends_with("-wal"))));
     all
 }
 

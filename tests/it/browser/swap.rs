@@ -88,11 +88,10 @@ async fn focus_selection_and_scroll_stay_while_fragments_arrive() {
         .await;
     assert!(selected.starts_with("1000 steps") && selected.len() > 20, "{selected}");
     lines_come(&browser, 5).await;
-    let still = format!(
+    let still =
         "return getSelection().focusNode.parentElement.closest('[id]').id + getSelection().focusOffset
-             + getSelection().anchorNode.parentElement.tagName"
-    );
-    assert_eq!(browser.text(&still).await, format!("op-{id}-log-34H1"));
+             + getSelection().anchorNode.parentElement.tagName";
+    assert_eq!(browser.text(still).await, format!("op-{id}-log-34H1"));
     browser.assert_clean().await;
 }
 
