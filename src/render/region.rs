@@ -50,14 +50,11 @@ impl Renderer {
         let base = context! { id => element, state => state.as_str() };
         let own = match region {
             Region::Stages => {
-                let so_far = projection.elapsed_seconds();
                 let stages = projection.stages().iter().map(|stage| {
-                    // Both are of the operation's own time, so that nobody's clock is needed to go on counting.
+                    // Of the operation's own time, so that nobody's clock is needed to go on counting.
                     let began = stage.started.and_then(|at| projection.seconds_until(at));
-                    let so_far_seconds =
-                        so_far.zip(began).map(|(so_far, began)| (so_far - began).max(0.0).floor());
                     let began_seconds = began.map(|began| (began * 10.0).round() / 10.0);
-                    context! { began_seconds, so_far_seconds, ..Value::from(Serde(stage)) }
+                    context! { began_seconds, ..Value::from(Serde(stage)) }
                 });
                 context! { stages => stages.collect::<Vec<_>>() }
             }

@@ -48,7 +48,7 @@ async fn shoot(browser: &Chromium, name: &str) {
 /// A page that moves, as the pictures of a film.
 async fn film(browser: &Chromium, scheme: &str, frames: u32) {
     for frame in 0..frames {
-        dress(browser, scheme, 1000, 720, 1).await;
+        dress(browser, scheme, 1000, 800, 1).await;
         take(browser, &format!("film-{scheme}-{frame:03}.png")).await;
         let seen = browser.text("return document.querySelector('.liveop-facts').textContent").await;
         let seen = json!(seen);
