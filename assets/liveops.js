@@ -203,19 +203,20 @@
       this.frame ||= requestAnimationFrame(() => this.paint());
     }
 
-    /** Does what is to do: one frame's share, or all of it.
+    /** Does one frame's share of what is to do, or all.
      * @param {boolean} [all] */
     paint(all) {
       cancelAnimationFrame(this.frame);
       this.frame = 0;
       if (!this.todo[0] || (this.loading === this.attempt && !all)) return;
+      room = all ? Infinity : LOT;
       this.change(() => {
         while (this.todo[0] && (!this.todo.shift()?.() || all));
       }, Number(this.data.liveopLogTail) || 200);
       if (this.todo[0]) this.soon();
     }
 
-    /** Changes the container; focus and scroll stay where the reader has them.
+    /** Changes the container; focus and scroll stay.
      * @param {() => void} action @param {number} tail how many log lines stay */
     change(action, tail) {
       const keep = holdScroll(this.part("log-lines"));
@@ -412,7 +413,7 @@
       const answer = await fetch(form.getAttribute("action") ?? "", {
         method: "POST", body, headers: { "X-Liveops": "1" }, redirect: "manual",
       }).catch(() => null);
-      if (answer?.ok || answer?.status === 409) return;
+      if (answer?.ok) return;
       button.ariaDisabled = null;
       button.textContent = label;
       if (answer) return form.submit();
@@ -520,10 +521,14 @@
     if (!target.hasAttribute("data-liveop-known-only")) target[swap](content);
   }
 
+  let room = 0; // for how many more
+
   /** Cuts off the new lines that a frame has no time for.
    * @param {ParentNode | null} lines */
   function cut(lines) {
-    const late = [...(lines?.children ?? [])].filter(({ id }) => !document.getElementById(id)).slice(LOT);
+    const news = [...(lines?.children ?? [])].filter(({ id }) => !document.getElementById(id));
+    const late = news.splice(room);
+    room -= news.length;
     if (!late[0]) return;
     const rest = document.createDocumentFragment();
     rest.append(...late);
@@ -579,7 +584,7 @@
     return at;
   }
 
-  /** Removes a node; the answer is the one after it.
+  /** Removes a node and gives the next.
    * @param {ChildNode} node */
   function drop(node) {
     const next = node.nextSibling;
@@ -595,7 +600,7 @@
     log.dataset.end = `${log.scrollTop}`;
   }
 
-  /** Notes where a log is scrolled to; the answer trims and restores it.
+  /** Notes where a log is scrolled to; gives what trims and restores it.
    * @param {HTMLElement | null} log */
   function holdScroll(log) {
     const atEnd = !log || (!log.closest("[data-liveop-paused]") && (log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12));
