@@ -31,15 +31,14 @@
     addEventListener("online", () => each((live) => live.resume()));
   }
 
-  /** For every container.
-   * @param {(live: Live) => unknown} action */
+  /** For every container. */
   function each(action) {
     for (const live of [...lives.values()]) action(live);
   }
 
   /** One container and its stream. */
   class Live {
-    /** @param {HTMLElement} root @param {boolean} seen whether this page saw the operation run */
+    /**   whether this page saw the operation run */
     constructor(root, seen = false) {
       lives.set(root, this);
       this.root = root;
@@ -84,11 +83,20 @@
     /** Goes on after a rest. */
     resume() {
       this.paint(true);
-      if (this.done) return;
+      if (this.done || this.gone()) return;
       this.rest();
       if (document.hidden) return this.isList || this.later(SELDOM, () => this.load());
       if (fresh(this.data.liveopToken)) this.open();
       if (!this.source || this.misses >= GIVE_UP) this.load();
+    }
+
+    /** Whether the page took the container away; then this is over. */
+    gone() {
+      if (this.root.isConnected) return false;
+      this.done = true;
+      this.rest();
+      this.crowd.close();
+      return lives.delete(this.root);
     }
 
     /** Closes the stream. */
@@ -102,8 +110,7 @@
       clearTimeout(this.watchdog);
     }
 
-    /** Gives way to newer streams: with HTTP/1.1 all windows share six connections.
-     * @param {number} place */
+    /** Gives way to newer streams: with HTTP/1.1 all windows share six connections. */
     share(place) {
       place < 0 ? this.newer.delete(-place) : this.newer.add(place);
       if (!this.source || this.newer.size < (document.hasFocus() ? 5 : 3) || multiplexed) return;
@@ -112,8 +119,7 @@
       this.load();
     }
 
-    /** Does one thing later, and no other.
-     * @param {number} delay @param {() => void} action */
+    /** Does one thing later, and no other. */
     later(delay, action) {
       clearTimeout(this.timer);
       this.timer = setTimeout(action, delay);
@@ -124,8 +130,8 @@
       const { liveopStream, liveopToken = "", liveopChannel = "" } = this.data;
       const query = new URLSearchParams({ token: liveopToken, channel: liveopChannel, last_event_id: this.cursor });
       const source = (this.source = new EventSource(`${liveopStream}?${query}`));
-      /** @param {string} name @param {(data: any) => void} action */
       const on = (name, action) => source.addEventListener(name, (event) => {
+        if (this.gone()) return;
         this.misses = 0;
         this.say("Live", "live");
         this.watch(DEAD_AFTER);
@@ -147,35 +153,34 @@
       on("fragment", (envelope) => this.apply(envelope));
       on("state", (data) => this.enter(data.state));
       on("chain", (data) => { this.next = data.url; });
-      on("end", (data) => this.end(data));
+      on("end", (data) => this.end(data ?? {}));
       source.onerror = () => this.missed();
       this.newer.clear();
       this.crowd.postMessage((this.place = Math.random()));
       this.watch(FIRST_BYTES);
     }
 
-    /** Holds the stream for dead if it stays silent.
-     * @param {number} patience */
+    /** Holds the stream for dead if it stays silent. */
     watch(patience) {
       clearTimeout(this.watchdog);
       this.watchdog = setTimeout(() => this.missed(), patience);
     }
 
-    /** The stream failed: opens it once more, else asks the page.
-     * @param {number} [patience] */
+    /** The stream failed: opens it once more, else asks the page. */
     missed(patience) {
       if (!this.source) return;
-      const again = !this.misses++ && this.source.readyState < 2 && fresh(this.data.liveopToken);
+      const spoke = !this.misses++;
+      const again = spoke && this.source.readyState < 2 && fresh(this.data.liveopToken);
       this.rest();
       this.losing(patience);
-      again ? this.later(backOff(1), () => this.open()) : this.load();
+      this.later(spoke ? backOff(1) : 0, () => (again ? this.open() : this.load()));
     }
 
     /** Fetches the page, and goes on by what it says. */
     async load() {
       const attempt = (this.loading = ++this.attempt);
       const page = await fetchPage(this.data.liveopPage ?? location.href);
-      if (attempt !== this.attempt || this.done) return;
+      if (attempt !== this.attempt || this.done || this.gone()) return;
       this.loading = -1;
       this.soon();
       if (page === "signed out") return this.signedOut();
@@ -187,7 +192,8 @@
         return this.later(document.hidden ? SELDOM : backOff(++this.polls), () => this.load());
       }
       this.polls = 0;
-      this.take(copy);
+      this.todo.unshift(() => this.take(copy));
+      this.paint(true);
       if (this.source) return;
       if (!this.data.liveopToken) return this.end({}); // it is over
       if (document.hidden) return this.later(SELDOM, () => this.load());
@@ -203,21 +209,26 @@
       this.frame ||= requestAnimationFrame(() => this.paint());
     }
 
-    /** Does one frame's share of what is to do, or all.
-     * @param {boolean} [all] */
+    /** Does one frame's share of what is to do, or all; one failure stops nothing. */
     paint(all) {
       cancelAnimationFrame(this.frame);
       this.frame = 0;
       if (!this.todo[0] || (this.loading === this.attempt && !all)) return;
       room = all ? Infinity : LOT;
       this.change(() => {
-        while (this.todo[0] && (!this.todo.shift()?.() || all));
+        while (this.todo[0]) {
+          try {
+            if (this.todo.shift()?.() && !all) break;
+          } catch (error) {
+            reportError(error);
+          }
+        }
       }, Number(this.data.liveopLogTail) || 200);
       if (this.todo[0]) this.soon();
     }
 
     /** Changes the container; focus and scroll stay.
-     * @param {() => void} action @param {number} tail how many log lines stay */
+     *   how many log lines stay */
     change(action, tail) {
       const keep = holdScroll(this.part("log-lines"));
       const focused = this.root.contains(document.activeElement);
@@ -227,9 +238,7 @@
       this.tell();
     }
 
-    /** Applies one fragment, if it is for this container; gives what is left for another frame.
-     * @param {{id: string, swap: string, html: any}} envelope the HTML may be parsed already
-     * @returns {unknown} */
+    /** Applies one fragment, if it is for this container; gives what is left for another frame. The HTML may be parsed already. */
     apply({ id, swap, html }) {
       const target = document.getElementById(id);
       if (!target || !this.root.contains(target) || !this.owns(id)) return;
@@ -243,23 +252,20 @@
       this.emit("liveop:fragment", { id, swap });
     }
 
-    /** Whether fragments may touch that id.
-     * @param {string} id */
+    /** Whether fragments may touch that id. */
     owns(id) {
       return this.isList ? /^op-.*-row$|^operations-rows$/.test(id) : id.startsWith(this.root.id + "-");
     }
 
-    /** Enters a state.
-     * @param {string} state */
+    /** Enters a state. */
     enter(state) {
       this.data.liveopState = state;
       this.tell();
       this.emit("liveop:state", { operation: this.root.id.slice(3), state });
     }
 
-    /** The last thing said about the operation.
-     * @param {{state?: string, redirect?: string}} last */
-    end({ state, redirect }) {
+    /** The last thing said about the operation. */
+    end({ state = "", redirect = "" }) {
       this.rest();
       this.done = true;
       if (state) this.data.liveopState = state;
@@ -283,41 +289,46 @@
       }
     }
 
-    /** Puts the next operation's container in this one's place.
-     * @param {string} address @param {number} tries */
+    /** Puts the next operation's container in this one's place. */
     async follow(address, tries) {
       const url = new URL(address, location.href);
       if (url.origin !== location.origin) return;
       const page = await fetchPage(url.href);
       if (page === "signed out") return this.signedOut();
-      if (!page || page === "gone") {
-        if (tries < 6) this.later(backOff(tries), () => this.follow(address, tries + 1));
-        return;
+      if (!page || (page === "gone" && tries < 6)) {
+        this.losing();
+        return this.later(backOff(tries), () => this.follow(address, tries + 1));
       }
+      this.say("");
+      if (page === "gone") return;
       const next = [...page.querySelectorAll("[data-liveop-channel]")]
         .find((element) => element instanceof HTMLElement && pathOf(element.dataset.liveopPage) === url.pathname);
       if (!(next instanceof HTMLElement)) return;
       if (location.pathname === pathOf(this.data.liveopPage)) history.replaceState(history.state, "", url);
       const focused = this.root.contains(document.activeElement);
-      lives.delete(this.root);
       this.root.replaceWith(next);
+      this.gone();
       if (focused) focus(next.querySelector("h1") ?? next);
       new Live(next, true).begin();
     }
 
-    /** Takes over everything from a newer copy of the container.
-     * @param {Element} copy */
+    /** Takes over everything from a newer copy of the container, and keeps the older lines of its log. */
     take(copy) {
       const before = this.data.liveopState;
-      this.change(() => morph(this.root, copy), Infinity);
+      const lines = copy.querySelector(`[id="${this.root.id}-log-lines"]`);
+      const [name, number] = lines?.firstElementChild?.id.split(/(?=\d+$)/) ?? [];
+      const attempt = (of) => of.querySelector("[data-attempt]")?.getAttribute("data-attempt");
+      if (attempt(copy) === attempt(this.root)) {
+        for (let n = Number(number) - 1, line; (line = document.getElementById(`${name}${n}`)); n--) lines?.prepend(line.cloneNode(true));
+      }
+      morph(this.root, copy);
       const now = this.data.liveopState ?? "";
       if (now !== before) this.enter(now);
     }
 
     // What the page says
 
-    /** One of the regions.
-     * @param {string} name */
+    /** One of the regions. */
     part(name) {
       return document.getElementById(`${this.root.id}-${name}`);
     }
@@ -347,8 +358,7 @@
       this.spoken = { state, stage, quarter: Math.max(quarter, spoken.quarter) };
     }
 
-    /** Says, after a while, that live updates are lost.
-     * @param {number} [patience] */
+    /** Says, after a while, that live updates are lost. */
     losing(patience = SAY_LOST_AFTER) {
       this.lostTimer ||= setTimeout(() => {
         this.lostTimer = 0;
@@ -362,15 +372,13 @@
       this.stop("You are signed out.", "Sign in and come back");
     }
 
-    /** Gives up for good, with a link that helps.
-     * @param {string} words @param {string} link */
+    /** Gives up for good, with a link that helps. */
     stop(words, link) {
       this.rest();
       this.say(words, "lost", link);
     }
 
-    /** Writes the line about the connection, with a link where there is something to do (or "").
-     * @param {string} words @param {string} [kind] @param {string} [link] */
+    /** Writes the line about the connection, with a link where there is something to do (or ""). */
     say(words, kind, link) {
       clearTimeout(this.lostTimer);
       this.lostTimer = 0;
@@ -395,24 +403,20 @@
       }
     }
 
-    /** Tells the page around it.
-     * @param {string} name @param {unknown} detail */
+    /** Tells the page around it. */
     emit(name, detail) {
       this.root.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
     }
 
-    /** Asks the server to cancel; the stream tells the outcome.
-     * @param {HTMLFormElement} form */
-    async cancel(form) {
+    /** Asks the server to cancel; the stream tells the outcome. */
+    async cancel(form, url) {
       const button = form.querySelector("button");
       if (!button || button.ariaDisabled) return;
       const label = button.textContent;
       button.ariaDisabled = "true";
       button.textContent = "Cancelling…";
       const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
-      const answer = await fetch(form.getAttribute("action") ?? "", {
-        method: "POST", body, headers: { "X-Liveops": "1" }, redirect: "manual",
-      }).catch(() => null);
+      const answer = await ask(url, { method: "POST", body }).catch(() => null);
       if (answer?.ok) return;
       button.ariaDisabled = null;
       button.textContent = label;
@@ -423,37 +427,40 @@
 
   // Forms
 
-  /** Sends the cancel form by itself; fills the CSRF field of the others.
-   * @param {SubmitEvent} event */
+  /** Sends the cancel form by itself; fills the CSRF field of the others. */
   function onSubmit(event) {
     const form = event.target;
-    if (!(form instanceof HTMLFormElement) || form.method !== "post") return;
-    const action = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action") ?? "";
-    if (new URL(action, location.href).origin !== location.origin) return;
+    if (!(form instanceof HTMLFormElement) || form.getAttribute("method")?.toLowerCase() !== "post") return;
+    const url = new URL(event.submitter?.getAttribute("formaction") ?? form.getAttribute("action") ?? "", location.href);
+    if (url.origin !== location.origin) return;
     const field = form.querySelector('input[name="csrf_token"]');
     if (field instanceof HTMLInputElement && !field.value) field.value = csrf()?.content ?? "";
     const root = form.closest("[data-liveop-channel]");
     const live = root && lives.get(root);
     if (!live || form.dataset.liveopCommand !== "cancel") return;
     event.preventDefault();
-    live.cancel(form);
+    live.cancel(form, url);
   }
 
-  /** The page's CSRF token.
-   * @returns {HTMLMetaElement | null} */
-  function csrf(from = /** @type {ParentNode} */ (document)) {
+  /** The page's CSRF token. */
+  function csrf(from = /** @type {any} */ (document)) {
     return from.querySelector('meta[name="liveops-csrf"]');
   }
 
   // Talking to the server
 
+  /** Sends a request as this script. */
+  function ask(url, more) {
+    return fetch(url, {
+      headers: { "X-Liveops": "1" }, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(SELDOM), ...more,
+    });
+  }
+
   /** Fetches a page and takes over its CSRF token; null means: not now.
-   * @param {string} url @returns {Promise<DocumentFragment | "signed out" | "gone" | null>} */
+   * @returns {Promise<DocumentFragment | "signed out" | "gone" | null>} */
   async function fetchPage(url) {
     try {
-      const answer = await fetch(url, {
-        headers: { "X-Liveops": "1" }, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(SELDOM),
-      });
+      const answer = await ask(url);
       if (answer.status === 401 || answer.type === "opaqueredirect") return "signed out";
       if ([403, 404, 410].includes(answer.status)) return "gone";
       if (!answer.ok) return null;
@@ -465,8 +472,7 @@
     }
   }
 
-  /** Whether the token has not expired yet.
-   * @param {any} token */
+  /** Whether the token has not expired yet. */
   function fresh(token) {
     try {
       const payload = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
@@ -476,14 +482,12 @@
     }
   }
 
-  /** The path of an address.
-   * @param {string | undefined} address */
+  /** The path of an address. */
   function pathOf(address) {
     return new URL(address ?? "", location.href).pathname;
   }
 
-  /** How long to wait before try n.
-   * @param {number} n */
+  /** How long to wait before try n. */
   function backOff(n) {
     return Math.min(SELDOM, 500 * 2 ** n) * (0.5 + Math.random() / 2);
   }
@@ -491,29 +495,27 @@
   // Changing the page
 
   /** @type {{createHTML(html: string): any} | undefined} */
-  const policy = /** @type {any} */ (window).trustedTypes?.createPolicy("liveops", { createHTML: (/** @type {string} */ html) => html });
+  const policy = /** @type {any} */ (window).trustedTypes?.createPolicy("liveops", { createHTML: (html) => html });
 
-  /** Makes nodes of HTML; a lone <tr> survives.
-   * @param {string} html */
+  /** Makes nodes of HTML; a lone <tr> survives. */
   function parse(html) {
     const template = document.createElement("template");
     template.innerHTML = policy ? policy.createHTML(html) : html;
     return template.content;
   }
 
-  /** Puts content in an element's place.
-   * @param {Element} target @param {DocumentFragment} content */
+  /** Puts content in an element's place. */
   function replace(target, content) {
     const only = content.childElementCount === 1 ? content.firstElementChild : null;
-    if (only && only.id === target.id) morph(target, only);
+    if (only && idOf(only) === idOf(target)) morph(target, only);
     else target.replaceWith(content);
   }
 
-  /** Adds content; what is there already is replaced in its place.
-   * @param {Element} target @param {DocumentFragment} content @param {"append" | "prepend"} swap */
+  /** Adds content; what is there already is replaced in its place. */
   function add(target, content, swap) {
     for (const element of [...content.children]) {
-      const old = element.id && document.getElementById(element.id);
+      const id = idOf(element);
+      const old = id && document.getElementById(id);
       if (!old) continue;
       element.remove();
       if (target !== old && target.contains(old)) morph(old, element);
@@ -523,8 +525,7 @@
 
   let room = 0; // for how many more
 
-  /** Cuts off the new lines that a frame has no time for.
-   * @param {ParentNode | null} lines */
+  /** Cuts off the new lines that a frame has no time for. */
   function cut(lines) {
     const news = [...(lines?.children ?? [])].filter(({ id }) => !document.getElementById(id));
     const late = news.splice(room);
@@ -538,29 +539,28 @@
   /** @type {WeakMap<Element, boolean>} whether the server had a <details> open; until that changes the reader's hand counts */
   const opened = new WeakMap();
 
-  /** Makes an element equal to another one, and keeps the nodes that stay.
-   * @param {Node} from @param {Node} to */
+  /** Makes an element equal to another one, and keeps the nodes that stay. */
   function morph(from, to) {
     if (!(from instanceof Element && to instanceof Element)) {
       if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
       return;
     }
-    if (from.className === "liveop-connection") return; // the shim's own
+    if (from.classList.contains("liveop-connection")) return; // the shim's own
     if (from.nodeName !== to.nodeName) return from.replaceWith(to);
     if (from instanceof HTMLDetailsElement) {
       const served = to.hasAttribute("open");
       if ((opened.get(from) ?? served) === served) to.toggleAttribute("open", from.open);
       opened.set(from, served);
     }
-    for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
-    for (const { name, value } of to.attributes) {
+    for (const name of from.getAttributeNames()) if (!to.hasAttribute(name)) from.removeAttribute(name);
+    for (const name of to.getAttributeNames()) {
+      const value = to.getAttribute(name) ?? "";
       if (from.getAttribute(name) !== value) from.setAttribute(name, value);
     }
     morphChildren(from, to);
   }
 
-  /** Makes an element's children equal to another one's.
-   * @param {Node} from @param {Node} to */
+  /** Makes an element's children equal to another one's. */
   function morphChildren(from, to) {
     let at = from.firstChild;
     for (const next of [...to.childNodes]) {
@@ -577,37 +577,40 @@
   }
 
   /** The child, from `at` on, that is to become a node like this.
-   * @param {Node} parent @param {any} at @param {any} next @returns {ChildNode | null} */
-  function twin(parent, at, { id, nodeName }) {
+   * @returns {ChildNode | null} */
+  function twin(parent, at, next) {
+    const id = idOf(next);
     if (id && document.getElementById(id)?.parentNode !== parent) return null;
-    while (at && (at.nodeName !== nodeName || at.id !== id)) at = id === undefined ? null : at.nextSibling;
+    while (at && (at.nodeName !== next.nodeName || idOf(at) !== id)) at = id === undefined ? null : at.nextSibling;
     return at;
   }
 
-  /** Removes a node and gives the next.
-   * @param {ChildNode} node */
+  /** An element's id, whatever a form calls its fields. */
+  function idOf(node) {
+    return node.nodeType === 1 ? node.getAttribute("id") ?? "" : undefined;
+  }
+
+  /** Removes a node and gives the next. */
   function drop(node) {
     const next = node.nextSibling;
     node.remove();
     return next;
   }
 
-  /** Goes to the log's end, which a resize moves.
-   * @param {HTMLElement | null} log */
+  /** Goes to the log's end, which a resize moves. */
   function toEnd(log) {
     if (!log) return;
     log.scrollTop = log.scrollHeight;
     log.dataset.end = `${log.scrollTop}`;
   }
 
-  /** Notes where a log is scrolled to; gives what trims and restores it.
-   * @param {HTMLElement | null} log */
+  /** Notes where a log is scrolled to; gives what trims and restores it. */
   function holdScroll(log) {
     const atEnd = !log || (!log.closest("[data-liveop-paused]") && (log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12));
     const edge = log ? top(log) - 12 : 0;
     const line = !atEnd && [...log.children].find((line) => top(line) > edge);
     const at = line ? top(line) : 0;
-    return (/** @type {HTMLElement | null} */ now, /** @type {number} */ tail) => {
+    return (now, tail) => {
       if (!now) return;
       for (const line of [...now.children].slice(0, atEnd ? -tail : -10 * tail)) line.remove();
       if (atEnd) toEnd(now);
@@ -615,22 +618,19 @@
     };
   }
 
-  /** Where an element begins on the screen.
-   * @param {Element} element */
+  /** Where an element begins on the screen. */
   function top(element) {
     return element.getBoundingClientRect().top;
   }
 
-  /** Moves the focus, and nothing else.
-   * @param {HTMLElement | null} element */
+  /** Moves the focus, and nothing else. */
   function focus(element) {
     if (!element) return;
     if (element.tabIndex < 0) element.tabIndex = -1;
     element.focus({ preventScroll: true });
   }
 
-  /** The text in an element.
-   * @param {Element | null | undefined} element */
+  /** The text in an element. */
   function text(element) {
     return element?.textContent?.trim() ?? "";
   }
@@ -640,8 +640,7 @@
   /** @type {Record<string, (string | (() => string))[]>} what is to be said when its turn comes, and what at once */
   const unsaid = { status: [], alert: [] };
 
-  /** Makes an element that screen readers listen to.
-   * @param {string} role */
+  /** Makes an element that screen readers listen to. */
   function listen(role) {
     const element = document.createElement("div");
     element.id = `liveop-${role}`;
@@ -650,8 +649,7 @@
     document.body.append(element);
   }
 
-  /** Says it once the fragments are here.
-   * @param {string | (() => string)} words */
+  /** Says it once the fragments are here. */
   function announce(words, role = "status") {
     if (unsaid[role].push(words) > 1) return;
     setTimeout(() => {

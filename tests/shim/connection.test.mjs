@@ -55,6 +55,9 @@ class World {
       postMessage(data) {
         for (const other of browser) if (other !== this) other.onmessage({ data });
       }
+      close() {
+        browser.delete(this);
+      }
     };
     const world = this;
     let last = 0;
@@ -218,7 +221,7 @@ test("a token that has expired is not used: the page comes first", async () => {
   }
   world.answer = () => ({ status: 200, body: operation({ token: token("second", 900) }) });
   world.fail();
-  await world.pass(0);
+  await world.pass(1000);
   assert.equal(world.fetches.length, 1);
   assert.equal(world.stream.url.searchParams.get("token"), token("second", 900));
 });

@@ -88,7 +88,7 @@ class Page {
     });
     window.AbortSignal.timeout = () => undefined;
     window.performance.getEntriesByType = () => [{ nextHopProtocol: "h2" }];
-    window.BroadcastChannel = class { postMessage() {} };
+    window.BroadcastChannel = class { postMessage() {} close() {} };
     this.document.hasFocus = () => true;
     for (const name of ["liveop:fragment", "liveop:state", "liveop:end"]) {
       this.document.addEventListener(name, ({ type, detail, target }) => this.events.push({ type, target: target.id, ...detail }));
