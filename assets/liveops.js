@@ -316,7 +316,7 @@
     take(copy) {
       const before = this.data.liveopState;
       const lines = copy.querySelector(`[id="${this.root.id}-log-lines"]`);
-      const [name, number] = lines?.firstElementChild?.id.split(/(?=\d+$)/) ?? [];
+      const [, name, number] = lines?.firstElementChild?.id.match(/(.*-)(.*)/) ?? [];
       const attempt = (of) => of.querySelector("[data-attempt]")?.getAttribute("data-attempt");
       if (attempt(copy) === attempt(this.root)) {
         for (let n = Number(number) - 1, line; (line = document.getElementById(`${name}${n}`)); n--) lines?.prepend(line.cloneNode(true));
