@@ -1,53 +1,14 @@
 // @ts-check
-/* liveops: comforts of a page that liveops.js keeps live. It adds to what is there, and asks the server for nothing; without it
-   everything works all the same. */
+/* liveops: comforts of what liveops.js keeps live, in pages of a host too. It adds to what is there, and asks the server for nothing;
+   without it everything works all the same. */
 (() => {
   "use strict";
 
   const QUIET_AFTER = 40; // seconds
+  const TIMES = ".liveop-meta time, .liveop-line time"; // that are shown as local ones
 
-  /** Starts, and looks again whenever something changed. */
-  function start() {
-    localize();
-    document.addEventListener("keydown", ({ key, target }) => key === "End" && target instanceof HTMLElement && toEnd(target));
-    document.addEventListener("click", spareRestart, true);
-    followOperations();
-    followList();
-    helpForms();
-    new MutationObserver(localize).observe(document.body, { childList: true, characterData: true, subtree: true });
-  }
-
-  /** @type {WeakMap<Element, string>} what was shown already: a long log has many times */
-  const localized = new WeakMap();
-
-  /** Shows times, which come in UTC, as local ones. */
-  function localize() {
-    for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll(".liveop-meta time, .liveop-line time"))) {
-      if (localized.get(time) === time.dateTime + time.textContent) continue;
-      const at = new Date(time.dateTime);
-      if (!+at) continue;
-      const local = new Date(+at - at.getTimezoneOffset() * 60_000).toISOString();
-      const words = time.className ? local.slice(11, 19) : local.slice(0, 16).replace("T", " ");
-      if (time.textContent !== words) time.textContent = words;
-      localized.set(time, time.dateTime + words);
-    }
-  }
-
-  /** Follows a log again, which a busy one would outrun.
-   * @param {HTMLElement} log */
-  function toEnd(log) {
-    if (!log.matches(".liveop-log-lines")) return;
-    log.scrollTop = log.scrollHeight;
-    log.dataset.end = `${log.scrollTop}`;
-  }
-
-  /** The second click on Cancel is not for the button in its place.
-   * @param {MouseEvent} event */
-  function spareRestart(event) {
-    if (event.detail > 1 && event.target instanceof Element && event.target.closest('[data-liveop-command="restart"]')) event.preventDefault();
-  }
-
-  // An operation's page
+  /** What of an element tells news of an operation, or is the reader's doing. */
+  const WATCHED = ["data-liveop-state", "data-liveop-paused", "data-liveop-since", "data-kind", "data-wrap", "data-attempt", "data-elapsed", "datetime", "hidden", "aria-pressed"];
 
   /** What is known of one container.
    * @typedef {object} Known
@@ -61,14 +22,20 @@
   /** @type {Set<string>} the containers whose end is to be told; a tab keeps them over a reload */
   const wanted = new Set((recall(() => sessionStorage, "liveops-notify") ?? "").split(" ").filter(Boolean));
 
-  /** Begins with the operations' containers. */
-  function followOperations() {
-    const each = () => operations().forEach(look);
-    const watched = ["data-liveop-state", "data-liveop-paused", "data-kind", "data-wrap", "data-attempt", "data-elapsed", "hidden", "aria-pressed"];
-    new MutationObserver(each).observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: watched });
-    each();
-    setInterval(() => document.hidden || each(), 250);
-    document.addEventListener("scroll", ({ target }) => target instanceof Element && target.matches(".liveop-log-lines") && each(), true);
+  /** Starts, and looks again whenever something changed. */
+  function start() {
+    localizeIn(document);
+    lookAtAll();
+    const observer = new MutationObserver((records) => {
+      lookAtAll();
+      records.forEach(localizeNew); // after what measures
+      observer.takeRecords(); // what was just written
+    });
+    observer.observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: WATCHED });
+    setInterval(() => document.hidden || lookAtAll(), 250);
+    document.addEventListener("scroll", ({ target }) => isLog(target) && lookAtAll(), true);
+    document.addEventListener("keydown", ({ key, target }) => key === "End" && isLog(target) && toEnd(target));
+    document.addEventListener("click", spareRestart, true);
     document.addEventListener("click", onClick);
     for (const name of ["liveop:fragment", "liveop:state"]) {
       document.addEventListener(name, ({ target }) => { if (target instanceof HTMLElement) of(target).news = performance.now(); });
@@ -89,7 +56,15 @@
     return known.get(root) ?? (known.set(root, fresh), fresh);
   }
 
-  /** Brings all that is said here up to date.
+  /** Brings all that is said here up to date. */
+  function lookAtAll() {
+    operations().forEach(look);
+    for (const took of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-liveop-since]"))) {
+      write(took, duration(Math.max(0, (Date.now() - +new Date(took.dataset.liveopSince ?? "")) / 1000)));
+    }
+  }
+
+  /** Brings a container up to date.
    * @param {HTMLElement} root */
   function look(root) {
     tick(root);
@@ -99,6 +74,8 @@
     lookAtNotify(root);
     drawIcon(root);
   }
+
+  // What goes on without the server
 
   /** Lets the times go on between the server's figures, which need nobody's clock; none goes back.
    * @param {HTMLElement} root */
@@ -125,146 +102,6 @@
    * @param {Known} is */
   function elapsed(is) {
     return is.elapsed + (performance.now() - is.at) / 1000;
-  }
-
-  // The list, and the catalogue's latest operations
-
-  /** @type {Set<string>} the rows that were seen */
-  const seen = new Set();
-  /** @type {Set<string>} the new rows that wait, so that nothing jumps where somebody points at */
-  const held = new Set();
-
-  let touching = false; // a finger leaves its :hover behind
-
-  /** Begins with the list's rows and with times that tell how long ago something was. */
-  function followList() {
-    if (!document.querySelector(".site-list, .site-kinds")) return;
-    for (const row of rows()) seen.add(row.id);
-    const observer = new MutationObserver(lookAtList);
-    observer.observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: ["hidden", "data-liveop-since"] });
-    lookAtList();
-    setInterval(() => document.hidden || lookAtList(), 1000);
-    document.addEventListener("pointerover", ({ pointerType }) => { touching = pointerType === "touch"; });
-    for (const name of ["pointerout", "focusout"]) document.addEventListener(name, () => held.size && setTimeout(lookAtList));
-    document.addEventListener("click", ({ target }) => target instanceof HTMLElement && target.matches(".site-news") && showHeld(target));
-  }
-
-  /** The rows of the list.
-   * @returns {HTMLElement[]} */
-  function rows() {
-    return [...document.querySelectorAll("#operations-rows > .liveop-row")].filter((row) => row instanceof HTMLElement);
-  }
-
-  /** Brings the list up to date: what is new waits or comes in, and times go on. */
-  function lookAtList() {
-    const busy = isBusy();
-    if (!busy) held.clear();
-    for (const row of rows()) {
-      if (!seen.has(row.id) && busy) held.add(row.id);
-      seen.add(row.id);
-      hide(row, held.has(row.id));
-    }
-    tellHeld(rows().filter((row) => row.hidden).length);
-    tellTimes();
-  }
-
-  /** Whether somebody points at the list, or goes through it by keyboard. */
-  function isBusy() {
-    const table = document.querySelector(".site-table");
-    return !!table && ((!touching && table.matches(":hover")) || !!table.querySelector(":focus-visible"));
-  }
-
-  /** Says how many rows wait.
-   * @param {number} count */
-  function tellHeld(count) {
-    const button = document.querySelector(".site-news");
-    if (!(button instanceof HTMLElement)) return;
-    const words = count ? `${count} new ${count > 1 ? "operations" : "operation"}` : "";
-    if (count && button.hidden) write(document.getElementById("liveop-status"), words);
-    hide(button, !count);
-    write(button, words);
-  }
-
-  /** Lets the rows in that wait.
-   * @param {HTMLElement} button */
-  function showHeld(button) {
-    const focused = button === document.activeElement;
-    held.clear();
-    lookAtList();
-    if (focused) rows()[0]?.querySelector("a")?.focus();
-  }
-
-  /** Says how long ago operations began, and how long those take that run. */
-  function tellTimes() {
-    const now = Date.now();
-    for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll(".liveop-row-when time, .site-last time"))) {
-      const at = new Date(time.dateTime);
-      if (!+at) continue;
-      const [date, clock] = new Date(+at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).split("T");
-      const title = `${date} ${clock}`;
-      if (time.title !== title) time.title = title;
-      let second = time.querySelector("small");
-      if (!second && time.closest(".liveop-row")) time.append((second = document.createElement("small")));
-      write(second, ` ${clock.slice(0, 5)}`);
-      const first = time.firstChild;
-      const words = ago((now - +at) / 1000) ?? date;
-      if (first && first.nodeValue !== words) first.nodeValue = words;
-    }
-    for (const took of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-liveop-since]"))) {
-      write(took, duration(Math.max(0, (now - +new Date(took.dataset.liveopSince ?? "")) / 1000)));
-    }
-  }
-
-  /** How long ago something was that was so many seconds ago; nothing after a day.
-   * @param {number} seconds */
-  function ago(seconds) {
-    if (seconds < 2) return "just now";
-    if (seconds < 60) return `${Math.floor(seconds)} s ago`;
-    if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-    return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h ago` : undefined;
-  }
-
-  // Forms and menus
-
-  /** Refuses files that the server would refuse, and closes menus that somebody turned away from. */
-  function helpForms() {
-    document.addEventListener("change", ({ target }) => {
-      if (!(target instanceof HTMLInputElement) || !target.dataset.liveopMaxBytes) return;
-      const most = Number(target.dataset.liveopMaxBytes);
-      const large = [...(target.files ?? [])].find(({ size }) => size > most);
-      const words = large && `“${large.name}” is larger than the ${target.dataset.liveopMax} that are taken here. Choose a smaller file.`;
-      target.setCustomValidity(words ?? "");
-      target.ariaInvalid = words ? "true" : null;
-      target.reportValidity();
-    });
-    document.addEventListener("click", ({ target }) => closeMenus(target));
-    document.addEventListener("keydown", ({ key, target }) => {
-      if (key !== "Escape") return;
-      const menu = target instanceof Element ? target.closest(".site-menu[open]") : null;
-      closeMenus(null);
-      menu?.querySelector("summary")?.focus();
-    });
-  }
-
-  /** Closes the menus that something is not in.
-   * @param {EventTarget | null} inside */
-  function closeMenus(inside) {
-    for (const menu of document.querySelectorAll(".site-menu[open]")) {
-      if (!(inside instanceof Node && menu.contains(inside))) menu.removeAttribute("open");
-    }
-  }
-
-  // Small things
-
-  /** Seconds as the server writes them.
-   * @param {number} seconds */
-  function duration(seconds) {
-    const s = Math.floor(seconds);
-    if (s < 1) return "under 1 s";
-    if (s < 60) return `${s} s`;
-    if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-    if (s < 86_400) return `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
-    return `${Math.floor(s / 86_400)} d ${Math.floor(s / 3600) % 24} h`;
   }
 
   /** Says that a silent operation is not a lost connection.
@@ -311,12 +148,25 @@
     return log.dataset.end === `${log.scrollTop}` || log.scrollHeight - log.scrollTop - log.clientHeight < 12;
   }
 
-  /** Follows the log again.
+  /** Follows the log again, from its end on.
    * @param {HTMLElement} root */
   function followLog(root) {
     of(root).paused = false;
-    const log = part(root, "log-lines");
-    if (log) log.scrollTop = log.scrollHeight;
+    toEnd(part(root, "log-lines"));
+  }
+
+  /** Goes to a log's end, which a busy one would outrun.
+   * @param {HTMLElement | null} log */
+  function toEnd(log) {
+    if (!log) return;
+    log.scrollTop = log.scrollHeight;
+    log.dataset.end = `${log.scrollTop}`;
+  }
+
+  /** Whether it is a log that scrolls.
+   * @param {unknown} target @returns {target is HTMLElement} */
+  function isLog(target) {
+    return target instanceof HTMLElement && target.matches(".liveop-log-lines");
   }
 
   // What is pressed
@@ -342,6 +192,12 @@
     } else if (button.matches(".liveop-copy")) copy(button, log);
     else if (button.matches(".liveop-notify")) notify(root);
     look(root);
+  }
+
+  /** The second click on Cancel is not for the button in its place.
+   * @param {MouseEvent} event */
+  function spareRestart(event) {
+    if (event.detail > 1 && event.target instanceof Element && event.target.closest('[data-liveop-command="restart"]')) event.preventDefault();
   }
 
   /** Copies what a button is for: its own text, or the log's lines.
@@ -444,7 +300,44 @@
     return `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">${drawn}</svg>`)}`;
   }
 
+  // Local times
+
+  /** Shows as local ones the times that are new or changed; a long log has many others.
+   * @param {MutationRecord} record */
+  function localizeNew({ target, addedNodes }) {
+    const time = (target instanceof Element ? target : target.parentElement)?.closest(TIMES);
+    if (time) localize(time);
+    for (const node of addedNodes) if (node instanceof Element) localizeIn(node);
+  }
+
+  /** Shows the times in something as local ones, or itself.
+   * @param {ParentNode} place */
+  function localizeIn(place) {
+    if (place instanceof Element && place.matches(TIMES)) localize(place);
+    place.querySelectorAll(TIMES).forEach(localize);
+  }
+
+  /** Shows a time, which comes in UTC, as a local one.
+   * @param {Element} time */
+  function localize(time) {
+    const at = new Date(time.getAttribute("datetime") ?? "");
+    if (!+at) return;
+    const local = new Date(+at - at.getTimezoneOffset() * 60_000).toISOString();
+    write(time, time.className ? local.slice(11, 19) : local.slice(0, 16).replace("T", " "));
+  }
+
   // Small things
+
+  /** Seconds as the server writes them.
+   * @param {number} seconds */
+  function duration(seconds) {
+    const s = Math.floor(seconds);
+    if (s < 1) return "under 1 s";
+    if (s < 60) return `${s} s`;
+    if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+    if (s < 86_400) return `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
+    return `${Math.floor(s / 86_400)} d ${Math.floor(s / 3600) % 24} h`;
+  }
 
   /** One of a container's regions.
    * @param {HTMLElement} root @param {string} name */
@@ -475,12 +368,6 @@
     if (on[name] === value) return;
     if (value === undefined) delete on[name];
     else on[name] = value;
-  }
-
-  /** Hides or shows an element, where it is not so yet: whatever is written is observed.
-   * @param {HTMLElement} element @param {boolean} hidden */
-  function hide(element, hidden) {
-    if (element.hidden !== hidden) element.hidden = hidden;
   }
 
   /** Writes a text that is not there yet.

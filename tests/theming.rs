@@ -163,7 +163,7 @@ fn every_class_and_property_is_documented_and_none_that_is_not_there() {
         name == "liveop" || name == "site" || name.contains('-') && !name.starts_with("liveops")
     };
     let mut used = words(&css, &names, |before| before == '.');
-    let scripts = read("assets/liveops.js") + &read("assets/page.js");
+    let scripts = ["liveops", "page", "site"].map(|name| read(&format!("assets/{name}.js"))).concat();
     used.extend(words(&scripts, &names, |before| before == '.'));
     // In a class attribute, and where a script writes one.
     let written = all("templates") + &all("src/render") + &scripts;

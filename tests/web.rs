@@ -404,6 +404,10 @@ async fn an_operation_stands_in_a_page_of_the_host() {
     let plain = (page.head().expect("a head"), page.operation().expect("a container"));
     assert_eq!(html, format!("<head>{}</head><main>{}</main>", plain.0, plain.1));
     assert!(html.contains("http-equiv=\"refresh\"") && html.contains("data-liveop-token=\""), "{html}");
+    assert!(
+        html.contains("/assets/page.") && !html.contains("/assets/site."),
+        "not what is for the pages around it: {html}"
+    );
     // Its token and its addresses are those of the router.
     let router = web::router(home.live.clone(), Panics(ada.clone()), &WebOptions::default());
     let script = html.split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a script");

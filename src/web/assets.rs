@@ -21,6 +21,7 @@ pub(super) struct Assets {
     css: Asset,
     js: Asset,
     page: Asset,
+    site: Asset,
 }
 
 /// Those that are built in.
@@ -28,6 +29,7 @@ pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     css: Asset::new("liveops", "css", include_str!("../../assets/liveops.css")),
     js: Asset::new("liveops", "js", include_str!("../../assets/liveops.js")),
     page: Asset::new("page", "js", include_str!("../../assets/page.js")),
+    site: Asset::new("site", "js", include_str!("../../assets/site.js")),
 });
 
 impl Assets {
@@ -41,9 +43,14 @@ impl Assets {
         format!("/assets/{}", self.js.name)
     }
 
-    /// The path of the script of a page's comforts below the mount.
+    /// The path of the script of an operation's comforts below the mount.
     pub(super) fn page(&self) -> String {
         format!("/assets/{}", self.page.name)
+    }
+
+    /// The path of the script of the other pages' comforts below the mount.
+    pub(super) fn site(&self) -> String {
+        format!("/assets/{}", self.site.name)
     }
 }
 
@@ -63,7 +70,7 @@ impl Asset {
 }
 
 pub(super) async fn serve(Segment(name): Segment) -> Result<Response, Refusal> {
-    let mut assets = [&ASSETS.css, &ASSETS.js, &ASSETS.page].into_iter();
+    let mut assets = [&ASSETS.css, &ASSETS.js, &ASSETS.page, &ASSETS.site].into_iter();
     let asset = assets.find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),

@@ -35,7 +35,7 @@ impl OperationPage {
         &self.kind
     }
 
-    /// What belongs into the page's `<head>`: stylesheet, script, the viewer's CSRF token in a `<meta>`, and a refresh for
+    /// What belongs into the page's `<head>`: stylesheet, scripts, the viewer's CSRF token in a `<meta>`, and a refresh for
     /// browsers without scripts. The same as `live_head(op)` in a template.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub(super) fn layout(app: &App, viewer: Option<&Viewer>, nav: &str) -> Value {
     context! {
         site => context! {
             css => at.at(&ASSETS.css()),
-            js => at.at(&ASSETS.js()), page_js => at.at(&ASSETS.page()),
+            js => at.at(&ASSETS.js()), page_js => at.at(&ASSETS.page()), site_js => at.at(&ASSETS.site()),
             operations => at.operations(),
             // A host has pages of its own for these.
             home => app.is_site.then(|| at.at("/")),

@@ -4,12 +4,16 @@ use crate::harness::{Answer, Ask, Client, Server, attribute, finish, hidden_inpu
 
 const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 
-/// The stylesheet, the shim and the script of the page's comforts.
-fn assets(html: &str) -> [String; 3] {
+/// The stylesheet, the shim and the scripts of the comforts.
+fn assets(html: &str) -> [String; 4] {
     let css = attribute(html, "<link rel=\"stylesheet\"", "href").expect("a stylesheet");
-    let js = attribute(html, "<script", "src").expect("the shim");
-    let (_, rest) = html.split_once("</script>").expect("the shim");
-    [css, js, attribute(rest, "<script", "src").expect("the comforts")]
+    let mut scripts = html.split("</script>").map(|part| attribute(part, "<script", "src"));
+    [css]
+        .into_iter()
+        .chain(std::iter::from_fn(|| scripts.next()?))
+        .collect::<Vec<_>>()
+        .try_into()
+        .expect("three scripts")
 }
 
 #[tokio::test]
@@ -30,11 +34,12 @@ async fn assets_are_named_by_content_and_kept_for_a_year() {
     let server = Server::start().await;
     let html = Client::new(server.address).get("/login").await.text();
     let client = Client::new(server.address);
-    let [css, js, page_js] = assets(&html);
+    let [css, js, page_js, site_js] = assets(&html);
     for (path, stem, kind) in [
         (&css, "liveops", "text/css"),
         (&js, "liveops", "text/javascript"),
         (&page_js, "page", "text/javascript"),
+        (&site_js, "site", "text/javascript"),
     ] {
         let hash = path.strip_prefix(&format!("/assets/{stem}.")).expect("its name").split('.').next();
         assert!(hash.is_some_and(|hash| hash.len() == 16), "{path}");
@@ -51,7 +56,7 @@ async fn assets_are_named_by_content_and_kept_for_a_year() {
     {
         assert_eq!(client.get(path).await.status, 404, "{path}");
     }
-    for path in [js, page_js] {
+    for path in [js, page_js, site_js] {
         let mut gzip = std::process::Command::new("gzip");
         gzip.args(["-9", "-c"]);
         let packed = finish(gzip, &client.get(&path).await.text()).stdout.len();

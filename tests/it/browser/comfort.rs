@@ -106,6 +106,45 @@ async fn the_time_that_is_left_goes_down_between_the_servers_figures() {
 }
 
 #[tokio::test]
+async fn times_are_those_of_the_readers_place() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    browser.cdp("Emulation.setTimezoneOverride", &json!({ "timezoneId": "Asia/Kolkata" })).await;
+    let id = simulate(&browser, &[("steps", "100000"), ("delay_ms", "20"), ("log_every", "1")]).await;
+    let log = format!("document.getElementById('op-{id}-log-lines')");
+    let local = "((time, from, to) => {
+         const there = new Date(+new Date(time.dateTime) + 5.5 * 3600000).toISOString();
+         return time.textContent === there.slice(from, to).replace('T', ' ');
+     })";
+    browser.wait_until(&format!("{local}(document.querySelector('.liveop-meta time'), 0, 16)")).await;
+    // The lines that came with the page and those that came later.
+    let all = format!("[...{log}.querySelectorAll('time')].every((time) => {local}(time, 11, 19))");
+    for _ in 0..2 {
+        another_line(&browser, &log).await;
+        browser.wait_until(&all).await;
+    }
+    // What writes the server's words again, in whatever way, is not seen to do so.
+    for again in [
+        "time.firstChild.nodeValue = '01:02:03'",
+        "time.textContent = '01:02:03'",
+        "time.dateTime = '2026-01-02T20:34:05Z'",
+        "time.replaceWith((window.time = time.cloneNode())), window.time.textContent = '01:02:03'",
+        "time.firstChild.nodeValue = '01:02:03', time.parentElement.replaceWith(time.parentElement.cloneNode(true))",
+    ] {
+        let shown = format!(
+            "return (async () => {{
+                 window.time = {log}.lastElementChild.querySelector('time');
+                 {again};
+                 await null;
+                 return {all};
+             }})()"
+        );
+        assert_eq!(browser.run(&shown).await, true, "{again}");
+    }
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
 async fn a_log_is_read_in_peace() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;

@@ -1,0 +1,151 @@
+// @ts-check
+/* liveops: comforts of the binary's own pages around the operations: the list, the catalogue, forms and menus. An operation's page has
+   its own (page.js). It asks the server for nothing; without it everything works all the same. */
+(() => {
+  "use strict";
+
+  /** Starts. */
+  function start() {
+    followList();
+    helpForms();
+  }
+
+  // The list, and the catalogue's latest operations
+
+  /** @type {Set<string>} the rows that were seen */
+  const seen = new Set();
+  /** @type {Set<string>} the new rows that wait, so that nothing jumps where somebody points at */
+  const held = new Set();
+
+  let touching = false; // a finger leaves its :hover behind
+
+  /** Begins with the list's rows and with times that tell how long ago something was. */
+  function followList() {
+    if (!document.querySelector(".site-list, .site-kinds")) return;
+    for (const row of rows()) seen.add(row.id);
+    lookAtList();
+    const observer = new MutationObserver(() => {
+      lookAtList();
+      observer.takeRecords(); // what was just written
+    });
+    observer.observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: ["hidden", "datetime"] });
+    setInterval(() => document.hidden || lookAtList(), 1000);
+    document.addEventListener("pointerover", ({ pointerType }) => { touching = pointerType === "touch"; });
+    for (const name of ["pointerout", "focusout"]) document.addEventListener(name, () => held.size && setTimeout(lookAtList));
+    document.addEventListener("click", ({ target }) => target instanceof HTMLElement && target.matches(".site-news") && showHeld(target));
+  }
+
+  /** The rows of the list.
+   * @returns {HTMLElement[]} */
+  function rows() {
+    return [...document.querySelectorAll("#operations-rows > .liveop-row")].filter((row) => row instanceof HTMLElement);
+  }
+
+  /** Brings the list up to date: what is new waits or comes in, and times go on. */
+  function lookAtList() {
+    const busy = isBusy();
+    if (!busy) held.clear();
+    for (const row of rows()) {
+      if (!seen.has(row.id) && busy) held.add(row.id);
+      seen.add(row.id);
+      row.toggleAttribute("hidden", held.has(row.id));
+    }
+    tellHeld(rows().filter((row) => row.hidden).length);
+    tellTimes();
+  }
+
+  /** Whether somebody points at the list, or goes through it by keyboard. */
+  function isBusy() {
+    const table = document.querySelector(".site-table");
+    return !!table && ((!touching && table.matches(":hover")) || !!table.querySelector(":focus-visible"));
+  }
+
+  /** Says how many rows wait.
+   * @param {number} count */
+  function tellHeld(count) {
+    const button = document.querySelector(".site-news");
+    if (!(button instanceof HTMLElement)) return;
+    const words = count ? `${count} new ${count > 1 ? "operations" : "operation"}` : "";
+    if (count && button.hidden) write(document.getElementById("liveop-status"), words);
+    button.toggleAttribute("hidden", !count);
+    write(button, words);
+  }
+
+  /** Lets the rows in that wait.
+   * @param {HTMLElement} button */
+  function showHeld(button) {
+    const focused = button === document.activeElement;
+    held.clear();
+    lookAtList();
+    if (focused) rows()[0]?.querySelector("a")?.focus();
+  }
+
+  /** Says how long ago operations began. */
+  function tellTimes() {
+    for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll(".liveop-row-when time, .site-last time"))) {
+      const began = local(time);
+      if (!began) continue;
+      if (time.title !== began) time.title = began;
+      let second = time.querySelector("small");
+      if (!second && time.closest(".liveop-row")) time.append((second = document.createElement("small")));
+      write(second, began.slice(10, 16));
+      write(time.firstChild, ago((Date.now() - +new Date(time.dateTime)) / 1000) ?? began.slice(0, 10));
+    }
+  }
+
+  /** How long ago something was that was so many seconds ago; nothing after a day.
+   * @param {number} seconds */
+  function ago(seconds) {
+    if (seconds < 2) return "just now";
+    if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+    return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h ago` : undefined;
+  }
+
+  // Forms and menus
+
+  /** Refuses files that the server would refuse, and closes menus that somebody turned away from. */
+  function helpForms() {
+    document.addEventListener("change", ({ target }) => {
+      if (!(target instanceof HTMLInputElement) || !target.dataset.liveopMaxBytes) return;
+      const most = Number(target.dataset.liveopMaxBytes);
+      const large = [...(target.files ?? [])].find(({ size }) => size > most);
+      const words = large && `“${large.name}” is larger than the ${target.dataset.liveopMax} that are taken here. Choose a smaller file.`;
+      target.setCustomValidity(words ?? "");
+      target.ariaInvalid = words ? "true" : null;
+      target.reportValidity();
+    });
+    document.addEventListener("click", ({ target }) => closeMenus(target));
+    document.addEventListener("keydown", ({ key, target }) => {
+      if (key !== "Escape") return;
+      const menu = target instanceof Element ? target.closest(".site-menu[open]") : null;
+      closeMenus(null);
+      menu?.querySelector("summary")?.focus();
+    });
+  }
+
+  /** Closes the menus that something is not in.
+   * @param {EventTarget | null} inside */
+  function closeMenus(inside) {
+    for (const menu of document.querySelectorAll(".site-menu[open]")) {
+      if (!(inside instanceof Node && menu.contains(inside))) menu.removeAttribute("open");
+    }
+  }
+
+  // Small things
+
+  /** The local time of what has a time in UTC, as `2026-01-31 20:34:05`; nothing where there is none.
+   * @param {HTMLTimeElement} time */
+  function local({ dateTime }) {
+    const at = new Date(dateTime);
+    return +at ? new Date(+at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ") : "";
+  }
+
+  /** Writes a text that is not there yet.
+   * @param {Node | null} node @param {string} words */
+  function write(node, words) {
+    if (node && node.textContent !== words) node.textContent = words;
+  }
+
+  start();
+})();
