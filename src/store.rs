@@ -262,6 +262,9 @@ pub trait Store: Send + Sync + 'static {
     /// where there is one; fewer than `limit` do not mean the end, none does.
     async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>>;
 
+    /// The number of the newest stored line of one attempt's log; 0 where it has none.
+    async fn log_end(&self, id: OperationId, attempt: u32) -> StoreResult<u64>;
+
     /// Gives the oldest waiting operation that may run now to this process: `running` from now. One that
     /// may not, because of a limit, holds up none behind it. The same transaction counts what runs
     /// and claims, so that the limits hold for all processes together.

@@ -92,6 +92,21 @@ fn the_web_knows_the_store_by_its_traits() {
     assert_knows_none(&["web.rs", "web"], &["rusqlite", "Sqlite", "crate::kinds", "crate::testing"]);
 }
 
+/// So that each refusal has one status, and a page.
+#[test]
+fn what_is_refused_gets_its_status_in_one_place() {
+    let web = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web"));
+    let others: Vec<_> = web.iter().filter(|file| !file.ends_with("error.rs")).collect();
+    assert_eq!(others.len() + 1, web.len());
+    for file in others {
+        let code = code(file);
+        for status in ["BAD_REQUEST", "UNAUTHORIZED", "FORBIDDEN", "CONFLICT", "GONE", "TOO_MANY", "INTERNAL"]
+        {
+            assert!(!code.contains(&format!("StatusCode::{status}")), "{} chooses {status}", file.display());
+        }
+    }
+}
+
 #[test]
 fn the_kinds_and_the_command_line_use_the_public_api() {
     assert_knows_none(

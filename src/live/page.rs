@@ -39,9 +39,12 @@ impl LiveOps {
         Ok(page)
     }
 
-    /// Gives a page that could not be read the newest of the lines that are stored.
+    /// Gives a page that could not be read the newest of the lines that are stored. The others are not read: there may
+    /// be millions.
     async fn recall_log(&self, record: &Record, page: &mut Projection) -> StoreResult<()> {
-        let mut from = 1;
+        let end = self.0.store.log_end(record.id, record.attempt).await?;
+        // One more than it keeps, so that it knows of lines that are gone.
+        let mut from = end.saturating_sub(self.0.log_tail as u64).max(1);
         loop {
             let lines = self.0.store.log(record.id, record.attempt, from, AT_ONCE).await?;
             let Some(last) = lines.last() else { return Ok(()) };

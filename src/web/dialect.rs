@@ -97,8 +97,14 @@ impl Translation {
 
     fn fragment(&mut self, fragment: &Fragment, id: Option<&str>, to: &mut String) {
         let Fragment { id: element, swap, html } = fragment;
+        let boxed;
         let change = match swap {
             Swap::Outer if html.is_empty() => Change::Remove(format!("#{element}")),
+            // A template of the host's own may write text alone, which neither library would put anywhere.
+            Swap::Outer if name_end(html).is_none() => {
+                boxed = format!("<div id=\"{element}\">{html}</div>");
+                Change::Replace(element, &boxed)
+            }
             Swap::Outer => Change::Replace(element, html),
             Swap::Inner | Swap::Append | Swap::Prepend => Change::Put(element, *swap, html),
         };
@@ -163,14 +169,8 @@ impl Translation {
 fn out_of_band(change: &Change<'_>) -> String {
     match change {
         Change::Replace(id, html) => {
-            // The element itself has to say it, behind its name.
-            let tag = html.match_indices('<').map(|(at, _)| at + 1);
-            let tag = tag.into_iter().find(|at| html[*at..].starts_with(|c: char| c.is_ascii_alphabetic()));
-            let name = |tag: usize| html[tag..].find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-            let at = tag.and_then(|tag| Some(tag + name(tag)?));
-            let Some((start, rest)) = at.and_then(|at| html.split_at_checked(at)) else {
-                return String::new();
-            };
+            // The element itself has to say it, behind its name. There is one: see `Translation::fragment`.
+            let (start, rest) = html.split_at(name_end(html).unwrap_or_default());
             format!("{start} hx-swap-oob=\"outerHTML:#{id}\"{rest}")
         }
         Change::Put(id, swap, html) => {
@@ -226,6 +226,14 @@ fn write_event(to: &mut String, name: &str, id: Option<&str>, fields: &[(&str, &
         }
     }
     to.push('\n');
+}
+
+/// Where the name of the first element in some HTML ends.
+fn name_end(html: &str) -> Option<usize> {
+    let is_name = |at: &usize| html[*at..].starts_with(|c: char| c.is_ascii_alphabetic());
+    let begin = html.match_indices('<').map(|(at, _)| at + 1).find(is_name)?;
+    let length = html[begin..].find(|c: char| !c.is_ascii_alphanumeric() && c != '-')?;
+    Some(begin + length)
 }
 
 /// The ids of the elements in some HTML.
@@ -324,6 +332,20 @@ mod tests {
              id: ff-1-9\n\
              data: signals {\"_liveop\":{\"end\":{\"operation\":\"67e55044-10b1-426f-9247-bb680e5fe0c8\",\"state\":\"failed\",\"url\":\"/operations/1\",\"redirect\":\"/x\"}}}\n\n";
         assert_eq!(page.frame(&ending()), expected);
+    }
+
+    #[test]
+    fn text_without_an_element_gets_one() {
+        for text in ["3 < 4", "", "<!-- nothing -->", "a<"] {
+            let fragments = [fragment("op-1-x", Swap::Outer, &format!("now {text}"))];
+            let htmx = told(&mut Translation::new(Dialect::Htmx, 9), &fragments);
+            let expected =
+                format!("data: <div hx-swap-oob=\"outerHTML:#op-1-x\" id=\"op-1-x\">now {text}</div>\n");
+            assert!(htmx.contains(&expected), "{htmx}");
+            let datastar = told(&mut Translation::new(Dialect::Datastar, 9), &fragments);
+            let expected = format!("data: elements <div id=\"op-1-x\">now {text}</div>\n");
+            assert!(datastar.contains(&expected), "{datastar}");
+        }
     }
 
     fn lines(numbers: std::ops::RangeInclusive<u32>) -> String {

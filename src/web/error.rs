@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use minijinja::context;
@@ -16,7 +16,9 @@ use super::identify::original;
 use super::layout::layout;
 use super::requests::RequestId;
 use crate::access::Viewer;
-use crate::render::RenderError;
+use crate::live::OpenError;
+use crate::operation::is_local_path;
+use crate::render::{Addresses, RenderError};
 use crate::runner::panic_text;
 use crate::store::StoreError;
 
@@ -163,6 +165,36 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Why a stream is not opened, in a line for whoever wrote what asks for it: nobody looks at a page there.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoStream {
+    /// The same for every reason, so that nothing is learned from it.
+    #[error("refused")]
+    Refused,
+    #[error(transparent)]
+    Unclear(OpenError),
+    #[error("as= is htmx or datastar, or left out")]
+    UnknownDialect,
+    #[error("as= is for streams of operations")]
+    ListInDialect,
+    #[error("a stream is opened by GET")]
+    NotGet,
+}
+
+impl IntoResponse for NoStream {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Refused => StatusCode::FORBIDDEN,
+            Self::Unclear(_) | Self::UnknownDialect | Self::ListInDialect => StatusCode::BAD_REQUEST,
+            // It gets the page of every wrong method.
+            Self::NotGet => {
+                return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
+            }
+        };
+        (status, format!("{self}\n")).into_response()
+    }
+}
+
 fn minutes(wait: Duration) -> String {
     match wait.as_secs().div_ceil(60) {
         0 | 1 => "a minute".to_owned(),
@@ -187,12 +219,69 @@ pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     Refusal::Internal.into_response()
 }
 
+/// What was asked for, as far as it matters to the way on from its refusal.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    route: Option<MatchedPath>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let extensions = request.extensions();
+        Self {
+            method: request.method().clone(),
+            uri: original(extensions, request.uri()).clone(),
+            route: extensions.get().cloned(),
+        }
+    }
+
+    /// Where people are led from its refusal, and how that is called. Without a refusal it was a wrong method.
+    fn onward(&self, refusal: Option<&Refusal>, addresses: &Addresses) -> Option<(String, &'static str)> {
+        let list = addresses.operations();
+        let way = match refusal {
+            // They may look at nothing else either.
+            Some(Refusal::NotMember(_)) => return None,
+            // It leads to the sign-in page where nobody is signed in.
+            Some(Refusal::DeadLink | Refusal::TooManyTries(_) | Refusal::TooManySignIns) => {
+                return Some((list, "Sign in"));
+            }
+            None | Some(Refusal::NotFound) => None,
+            Some(Refusal::Unavailable | Refusal::Internal) if self.method != Method::POST => self.again(),
+            Some(_) => self.back(addresses),
+        };
+        Some(way.unwrap_or((list, "Your operations")))
+    }
+
+    /// To the same page once more, as it was asked for.
+    fn again(&self) -> Option<(String, &'static str)> {
+        let address = self.uri.path_and_query()?.as_str();
+        is_local_path(address).then(|| (address.to_owned(), "Try again"))
+    }
+
+    /// To the page with the form that was sent, which the route tells that took it; below a host's path its name has that
+    /// before it.
+    fn back(&self, addresses: &Addresses) -> Option<(String, &'static str)> {
+        let route = self.route.as_ref().filter(|_| self.method == Method::POST)?.as_str();
+        let path = self.uri.path();
+        let is = |ours: &str| route.ends_with(ours);
+        if is("/operations/new/{kind}") {
+            Some((path.to_owned(), "Back to the form"))
+        } else if is("/operations/{id}/cancel") || is("/operations/{id}/restart") {
+            let id = path.rsplit('/').nth(1)?.parse().ok()?;
+            Some((addresses.page(id), "Back to the operation"))
+        } else if is("/login") || is("/login/link/{secret}") {
+            Some((path.to_owned(), "Open it again"))
+        } else {
+            None
+        }
+    }
+}
+
 /// Gives refusals their page in the site's layout.
 pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let head = method == Method::HEAD;
+    let asked = Asked::of(&request);
     let id = request.extensions().get::<RequestId>().cloned();
-    let path = original(request.extensions(), request.uri()).path().to_owned();
     let response = next.run(request).await;
     let status = response.status();
     let refusal = response.extensions().get::<Refusal>();
@@ -206,31 +295,7 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
     };
     let outside = matches!(refusal, Some(Refusal::NotMember(_)));
     let viewer = response.extensions().get::<Viewer>().cloned();
-    let list = app.live.renderer().addresses().operations();
-    let restarted = path.strip_suffix("/restart").map(str::to_owned);
-    // Where the form is that was sent; what was asked for has none.
-    let form = (method == Method::POST
-        && path.starts_with(&app.live.renderer().addresses().new_operation("")))
-    .then(|| path.clone());
-    let onward = match refusal {
-        // They may look at nothing else either.
-        Some(Refusal::NotMember(_)) => None,
-        // It leads to the sign-in page where nobody is signed in.
-        Some(Refusal::DeadLink | Refusal::TooManyTries(_) | Refusal::TooManySignIns) => {
-            Some((list, "Sign in"))
-        }
-        Some(Refusal::NotOver | Refusal::KindGone) => {
-            Some((restarted.unwrap_or(list), "Back to the operation"))
-        }
-        Some(Refusal::Unavailable | Refusal::Internal) if method == Method::GET => Some((path, "Try again")),
-        Some(Refusal::ForeignForm) if path == "/login" || path.starts_with("/login/link/") => {
-            Some((path, "Open it again"))
-        }
-        Some(refusal) if form.is_some() && *refusal != Refusal::NotFound => {
-            form.map(|form| (form, "Back to the form"))
-        }
-        _ => Some((list, "Your operations")),
-    };
+    let onward = asked.onward(refusal, app.live.renderer().addresses());
     let page = app.live.renderer().error_page(context! {
         status => status.as_u16(),
         title => title,
@@ -246,6 +311,6 @@ pub(super) async fn dress(State(app): State<Arc<App>>, request: Request, next: N
     // Also where the page itself is not wanted (RFC 9110 section 9.3.2).
     parts.headers.insert(header::CONTENT_LENGTH, page.len().into());
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    let body = if head { Body::empty() } else { Body::from(page) };
+    let body = if asked.method == Method::HEAD { Body::empty() } else { Body::from(page) };
     Response::from_parts(parts, body)
 }

@@ -11,8 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::error::Refusal;
-use super::stream;
+use super::error::{NoStream, Refusal};
 use crate::access::Viewer;
 
 /// The viewer could not be looked up: the database is down, say.
@@ -113,7 +112,7 @@ pub(super) async fn require_group(State(app): State<Arc<App>>, request: Request,
     let Some(group) = app.required_group.as_deref() else { return next.run(request).await };
     match request.extensions().get::<Viewer>() {
         Some(viewer) if viewer.passes(Some(group)) => next.run(request).await,
-        _ if is_stream(&app, request.uri().path()) => stream::refused(),
+        _ if is_stream(&app, request.uri().path()) => NoStream::Refused.into_response(),
         _ => Refusal::NotMember(group.to_owned()).into_response(),
     }
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::dialect::{Dialect, Translation, translated};
-use super::error::Refusal;
+use super::error::{NoStream, Refusal};
 use super::{App, client, identify};
 use crate::access::Viewer;
 use crate::live::{OpenError, Opened, Reader, StreamPlace};
@@ -39,7 +39,7 @@ pub(super) async fn open(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
     request: Request,
 ) -> Response {
-    let Ok(Query(query)) = query else { return refused() };
+    let Ok(Query(query)) = query else { return NoStream::Refused.into_response() };
     let (parts, _) = request.into_parts();
     let headers = &parts.headers;
     let token = query.get("token").map_or("", String::as_str);
@@ -47,7 +47,7 @@ pub(super) async fn open(
     let header_cursor = headers.get("last-event-id").map(|value| value.to_str().unwrap_or(""));
     let cursor = header_cursor.or(last_event_id).map_or(Cursor::START, Cursor::parse);
     let Ok(dialect) = query.get("as").map(|name| Dialect::parse(name).ok_or(())).transpose() else {
-        return (StatusCode::BAD_REQUEST, "as= is htmx or datastar, or left out\n").into_response();
+        return NoStream::UnknownDialect.into_response();
     };
     match app.live.open(&viewer, token, query.get("channel").map(String::as_str), cursor).await {
         Ok(Opened::Over) => StatusCode::NO_CONTENT.into_response(),
@@ -57,21 +57,19 @@ pub(super) async fn open(
                 return Refusal::CrowdedAddress.into_response();
             };
             let Some((reader, translation)) = translated(reader, dialect) else {
-                return (StatusCode::BAD_REQUEST, "as= is for streams of operations\n").into_response();
+                return NoStream::ListInDialect.into_response();
             };
             match identify::again(&app, &parts, viewer).await {
                 Ok(_) => respond(events(reader, translation, place, app.shutdown.clone())),
-                Err(Refusal::NotMember(_)) => refused(),
+                Err(Refusal::NotMember(_)) => NoStream::Refused.into_response(),
                 Err(refusal) => refusal.into_response(),
             }
         }
         Err(OpenError::Refused) => {
             metrics::counter!("liveops_streams_refused_total", "reason" => "token").increment(1);
-            refused()
+            NoStream::Refused.into_response()
         }
-        Err(error @ OpenError::ChannelNeeded) => {
-            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
-        }
+        Err(error @ OpenError::ChannelNeeded) => NoStream::Unclear(error).into_response(),
         Err(OpenError::TooMany) => {
             metrics::counter!("liveops_streams_refused_total", "reason" => "too_many").increment(1);
             Refusal::TooManyStreams.into_response()
@@ -96,14 +94,9 @@ fn place_of(app: &App, place: StreamPlace, parts: &Parts) -> Option<StreamPlace>
     place
 }
 
-/// The same for every reason, so that nothing is learned from it.
-pub(super) fn refused() -> Response {
-    (StatusCode::FORBIDDEN, "refused\n").into_response()
-}
-
 /// A stream is opened by GET and nothing else; HEAD would be a stream without its body.
-pub(super) async fn only_get() -> Response {
-    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response()
+pub(super) async fn only_get() -> NoStream {
+    NoStream::NotGet
 }
 
 fn respond(events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {

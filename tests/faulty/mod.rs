@@ -130,6 +130,9 @@ impl Store for Faulty {
     async fn log(&self, id: OperationId, attempt: u32, from_seq: u64, limit: u32) -> StoreResult<Vec<Line>> {
         self.store.log(id, attempt, from_seq, limit).await
     }
+    async fn log_end(&self, id: OperationId, attempt: u32) -> StoreResult<u64> {
+        self.store.log_end(id, attempt).await
+    }
     async fn claim(&self, wanted: &Wanted, now: Timestamp) -> StoreResult<Option<Record>> {
         self.trip("claim");
         self.store.claim(wanted, now).await

@@ -98,6 +98,9 @@ async fn links_and_redirects_lead_to_the_applications_own_page() {
     assert_eq!(ours, format!("/live/operations/{id}"));
     let stream = follow(&client, &html).await;
     let cancel = format!("{ours}/cancel");
+    let refused = client.send(Ask::post(&cancel)).await;
+    let back = attribute(&refused.text(), "<a class=\"liveop-button liveop-primary\"", "href");
+    assert_eq!((refused.status, back.as_deref()), (403, Some(&*page)), "{}", refused.text());
     let fields = hidden_inputs(&html, &format!("action=\"{cancel}\"")).expect("its form");
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(client.send(Ask::post(&cancel).form(&fields)).await.location(), page);

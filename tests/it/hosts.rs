@@ -161,12 +161,15 @@ async fn they_are_opened_like_all_others() {
     let client = server.demo_user().await;
     let (id, token) = failed(&client).await;
     for unknown in ["", "HTMX", "html"] {
-        assert_eq!(client.get(&format!("/stream?token={token}&as={unknown}")).await.status, 400);
+        let answer = client.get(&format!("/stream?token={token}&as={unknown}")).await;
+        let line = "as= is htmx or datastar, or left out\n".to_owned();
+        assert_eq!((answer.status, answer.text()), (400, line), "{unknown}");
     }
     let list = client.get("/operations").await.text();
     let of_list = attribute(&list, "<section", "data-liveop-token").expect("a token");
     for name in ["htmx", "datastar"] {
-        assert_eq!(client.get(&format!("/stream?token={of_list}&as={name}")).await.status, 400, "a list");
+        let answer = client.get(&format!("/stream?token={of_list}&as={name}")).await;
+        assert_eq!((answer.status, answer.text()), (400, "as= is for streams of operations\n".to_owned()));
         let forged = client.get(&format!("/stream?token={token}x&as={name}")).await;
         assert_eq!((forged.status, forged.text()), (403, client.get("/stream?token=x").await.text()));
         let stranger = Client::new(server.address);

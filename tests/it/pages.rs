@@ -256,24 +256,31 @@ async fn what_is_refused_leads_on() {
     let server = Server::start().await;
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
-    let over = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
     let new = "/operations/new/simulate";
-    let restart = format!("/operations/{over}/restart");
+    let page = format!("/operations/{id}");
+    let [restart, cancel] = ["restart", "cancel"].map(|command| format!("{page}/{command}"));
     let signed = [("csrf_token", csrf.as_str())];
     let text =
         |path: &str| Ask::post(path).header("x-csrf-token", &csrf).header("content-type", "text/plain");
+    let much = "x".repeat(1024 * 1024);
+    let large = Ask::post(&cancel).header("x-csrf-token", &csrf).form(&[("much", &much)]);
+    let nobodys = format!("/operations/{}/cancel", "00000000-0000-4000-8000-000000000000");
     for (status, ask, url, label) in [
         (403, Ask::post(new), new, "Back to the form"),
         (415, text(new).body(b"x".to_vec()), new, "Back to the form"),
         (405, Ask::new("DELETE", new), "/operations", "Your operations"),
         (404, Ask::get("/operations/new/nothing"), "/operations", "Your operations"),
         (404, Ask::post("/operations/new/nothing").form(&signed), "/operations", "Your operations"),
-        (
-            409,
-            Ask::post(&restart).form(&signed),
-            restart.trim_end_matches("/restart"),
-            "Back to the operation",
-        ),
+        (409, Ask::post(&restart).form(&signed), &page, "Back to the operation"),
+        (403, Ask::post(&restart), &page, "Back to the operation"),
+        (403, Ask::post(&cancel), &page, "Back to the operation"),
+        (415, text(&cancel).body(b"x".to_vec()), &page, "Back to the operation"),
+        (413, large, &page, "Back to the operation"),
+        (405, Ask::new("DELETE", &cancel), "/operations", "Your operations"),
+        (404, Ask::post(&nobodys).form(&signed), "/operations", "Your operations"),
+        (404, Ask::post("/operations/x/restart").form(&signed), "/operations", "Your operations"),
+        (403, Ask::post("/logout"), "/operations", "Your operations"),
         (403, Ask::post("/login"), "/login", "Open it again"),
         (403, Ask::post(&server.login_link), server.login_link.as_str(), "Open it again"),
         (
@@ -293,6 +300,25 @@ async fn what_is_refused_leads_on() {
         assert!(html.contains(&format!("{label}</a>")), "{what}: {html}");
         assert_eq!(html.contains("liveops demo prints a new one"), status == 410, "{what}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_shown_now_is_asked_for_again_as_it_was() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
+    database.execute_batch("ALTER TABLE liveops_operations RENAME TO elsewhere").expect("it is broken");
+    let asked = "/operations?state=failed&page=2&kind=%22%3E%3Cb%3E";
+    let answer = client.get(asked).await;
+    assert_eq!(answer.status, 503);
+    let html = answer.text();
+    let again = attribute(&html, "<a class=\"liveop-button liveop-primary\"", "href");
+    assert_eq!(again.as_deref(), Some(asked), "{html}");
+    assert!(html.contains("state=failed&amp;page=2") && html.contains(">Try again</a>"), "{html}");
+    let head = client.send(Ask::new("HEAD", asked)).await;
+    assert_eq!(head.header("content-length"), html.len().to_string());
+    database.execute_batch("ALTER TABLE elsewhere RENAME TO liveops_operations").expect("it is mended");
+    assert_eq!(client.get(asked).await.status, 200);
 }
 
 #[tokio::test]

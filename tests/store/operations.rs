@@ -288,6 +288,9 @@ pub(crate) async fn a_restart_is_a_new_attempt_and_logs_stay_apart(home: &dyn Ho
     assert_eq!(store.log(id, 1, 1, 10).await.expect("the log").len(), 3);
     assert_eq!(store.log(id, 2, 1, 10).await.expect("the log").len(), 1);
     assert!(store.log(id, 3, 1, 10).await.expect("the log").is_empty());
+    for (attempt, end) in [(1, 3), (2, 1), (3, 0)] {
+        assert_eq!(store.log_end(id, attempt).await.expect("the log"), end, "{attempt}");
+    }
 }
 
 pub(crate) async fn a_log_is_read_from_any_line_on(home: &dyn Home) {
@@ -319,6 +322,7 @@ pub(crate) async fn a_log_is_read_from_any_line_on(home: &dyn Home) {
         next = last.seq + 1;
     }
     assert_eq!(next, 9001, "none is left out");
+    assert_eq!(store.log_end(id, 1).await.expect("the log"), 9000);
 }
 
 pub(crate) async fn the_version_changes_with_the_store(home: &dyn Home) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
 use super::rows::{signed, time, unsigned};
@@ -98,6 +98,15 @@ pub(super) fn read(
         }
     }
     Ok(lines)
+}
+
+/// The number of the newest line; 0 without one. The last chunk has it, whatever length the log is of.
+pub(super) fn end(connection: &Connection, id: OperationId, attempt: u32) -> Result<u64, Fault> {
+    let sql = "SELECT last_seq FROM liveops_log WHERE operation = ?1 AND attempt = ?2
+               ORDER BY first_seq DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let last = statement.query_row(params![id.to_string(), attempt], |row| row.get(0)).optional()?;
+    last.map_or(Ok(0), unsigned)
 }
 
 /// How many lines a chunk has, whose first one is `first`; all of them can be read.

@@ -121,6 +121,10 @@ impl Store for Sqlite {
         self.0.readers.read(read).await
     }
 
+    async fn log_end(&self, id: OperationId, attempt: u32) -> StoreResult<u64> {
+        self.0.readers.read(move |connection| log::end(connection, id, attempt)).await
+    }
+
     async fn claim(&self, wanted: &Wanted, now: Timestamp) -> StoreResult<Option<Record>> {
         // Mostly nothing may run, and looking needn't take the file from others that write.
         let asked = wanted.clone();
