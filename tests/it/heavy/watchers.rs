@@ -97,6 +97,42 @@ async fn a_million_lines_at_full_speed_are_all_kept_in_bounded_memory() {
     assert!(memory < 200, "{memory} MiB");
 }
 
+/// In the words of a library each has bytes of its own, of which there are few at a time.
+#[tokio::test]
+async fn whoever_does_not_read_a_translated_stream_costs_little() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    // Escaped, the log on the page has some 6 MB.
+    let message = "\"<>&".repeat(1500);
+    let fields = [("steps", "200"), ("delay_ms", "10"), ("log_every", "1"), ("message", &*message)];
+    let id = client.simulate(&fields).await;
+    let token = client.page(&id).await.token.expect("it runs");
+    client.finished(&id).await;
+    // All others share the frame that is made for this one.
+    let (bytes, _) =
+        read_to_end(client.open(Ask::get(&format!("/stream?token={token}&as=htmx"))).await).await;
+    assert!(bytes > 4_000_000, "{bytes} bytes");
+    let before = server.memory("VmHWM");
+    let begin = Instant::now();
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        for dialect in ["htmx", "datastar"] {
+            let mut stream = stalled_stream(&client, &format!("/stream?token={token}&as={dialect}")).await;
+            let mut head = Vec::new();
+            soon("the beginning of the first frame", async {
+                while !String::from_utf8_lossy(&head).contains("event: ") {
+                    assert!(stream.read_buf(&mut head).await.expect("it is open") > 0);
+                }
+            })
+            .await;
+            stalled.push(stream);
+        }
+    }
+    let more = server.memory("VmHWM") - before;
+    println!("{} streams of {bytes} bytes after {:?}, {more} MiB more", stalled.len(), begin.elapsed());
+    assert!(more < 30, "{more} MiB more with {} of them", stalled.len());
+}
+
 /// Opens a stream over a connection with small buffers, and reads nothing of it.
 pub(super) async fn stalled_stream(client: &Client, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
