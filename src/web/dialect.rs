@@ -2,14 +2,15 @@
 //!
 //! Only a stream that asks for it is translated; all others share their bytes as before.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use serde_json::{Value, json};
 
+use super::stream::PIECE;
 use crate::live::Reader;
-use crate::stream::{Fragment, Swap};
+use crate::stream::Swap;
 
 /// Whose words a stream speaks, beside our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,8 @@ pub(super) fn translated(reader: Reader, dialect: Option<Dialect>) -> Option<(Re
     match (reader, dialect) {
         (reader, None) => Some((reader, None)),
         (Reader::Operation(watch), Some(dialect)) => {
-            let translation = Translation::new(dialect, watch.log_tail());
+            let translation =
+                Translation::new(dialect, format!("op-{}", watch.subject().id), watch.log_tail());
             Some((Reader::Operation(watch.from_start()), Some(translation)))
         }
         (Reader::List(_), Some(_)) => None,
@@ -47,20 +49,34 @@ pub(super) fn translated(reader: Reader, dialect: Option<Dialect>) -> Option<(Re
 /// Translates one stream from its very beginning, where everything is sent.
 ///
 /// Neither library can be told to replace what is there and to add what is not, nor how long a log may get. So this keeps
-/// what the page has, as far as that matters.
+/// what the page has, as far as that matters. Of a frame, which all readers share, it makes one piece when the one before was
+/// taken: whoever reads nothing costs no more than a piece, however long the log is.
 pub(super) struct Translation {
     dialect: Dialect,
+    /// The operation's element, whose id begins those of its regions.
+    element: String,
     /// Most lines of the log on the page, and how many are there.
     log_tail: usize,
     lines: usize,
-    /// The ids in the extra region.
+    /// The ids of the regions in the extra region.
     extra: HashSet<String>,
+    /// The events that are not translated yet, and what is left of the one that is.
+    rest: Bytes,
+    parts: VecDeque<Part>,
 }
 
-/// One thing to do to the page.
+/// A part of a translated event.
+enum Part {
+    /// As it is.
+    Text(String),
+    /// HTML as it is in JSON, still among the frame's bytes; and how each line behind its first begins.
+    Html(Bytes, &'static str),
+}
+
+/// One thing to do to the page. Its HTML is as it is in JSON.
 enum Change<'a> {
-    /// The element of this id becomes the HTML.
-    Replace(&'a str, &'a str),
+    /// The element of this id becomes the HTML, whose own element is named before this place.
+    Replace(&'a str, &'a str, usize),
     /// The HTML comes into the element of this id.
     Put(&'a str, Swap, &'a str),
     /// What a selector finds goes.
@@ -68,328 +84,256 @@ enum Change<'a> {
 }
 
 impl Translation {
-    fn new(dialect: Dialect, log_tail: usize) -> Self {
-        Self { dialect, log_tail, lines: 0, extra: HashSet::new() }
+    fn new(dialect: Dialect, element: String, log_tail: usize) -> Self {
+        let (extra, rest, parts) = Default::default();
+        Self { dialect, element, log_tail, lines: 0, extra, rest, parts }
     }
 
-    /// The events of a frame in the dialect's words.
-    pub(super) fn frame(&mut self, bytes: &[u8]) -> Bytes {
-        // They are ours: each event's data is one line.
-        let text = String::from_utf8_lossy(bytes);
-        let mut translated = String::with_capacity(text.len());
-        for event in text.split_terminator("\n\n") {
-            let (mut name, mut id, mut data) = ("", None, "");
-            for line in event.split('\n') {
-                match line.split_once(": ") {
-                    Some(("event", value)) => name = value,
-                    Some(("id", value)) => id = Some(value),
-                    Some(("data", value)) => data = value,
-                    _ => {}
+    /// Goes on with the events of a frame.
+    pub(super) fn begin(&mut self, frame: Bytes) {
+        self.rest = frame;
+    }
+
+    /// The next bytes in the dialect's words, about [`PIECE`]; none where all is said.
+    pub(super) fn piece(&mut self) -> Bytes {
+        if self.rest.is_empty() && self.parts.is_empty() {
+            return Bytes::new();
+        }
+        // What is put at the beginning of a line may come on top.
+        let mut piece = Vec::with_capacity(PIECE + 1024);
+        while piece.len() < PIECE {
+            match self.parts.pop_front() {
+                Some(Part::Text(text)) => piece.extend_from_slice(text.as_bytes()),
+                Some(Part::Html(mut html, line)) => {
+                    unescape(&mut html, line, &mut piece);
+                    if !html.is_empty() {
+                        self.parts.push_front(Part::Html(html, line));
+                    }
                 }
-            }
-            match serde_json::from_str::<Fragment>(data) {
-                Ok(fragment) if name == "fragment" => self.fragment(&fragment, id, &mut translated),
-                _ => self.other(name, id, data, &mut translated),
+                None if self.rest.is_empty() => break,
+                None => self.event(),
             }
         }
-        translated.into()
+        piece.shrink_to_fit();
+        piece.into()
     }
 
-    fn fragment(&mut self, fragment: &Fragment, id: Option<&str>, to: &mut String) {
-        let Fragment { id: element, swap, html } = fragment;
-        let boxed;
-        let change = match swap {
-            Swap::Outer if html.is_empty() => Change::Remove(format!("#{element}")),
-            // A template of the host's own may write text alone, which neither library would put anywhere.
-            Swap::Outer if name_end(html).is_none() => {
-                boxed = format!("<div id=\"{element}\">{html}</div>");
-                Change::Replace(element, &boxed)
+    /// Takes the next event, which is ours: its data is one line.
+    fn event(&mut self) {
+        let (mut name, mut id, mut data) = (Bytes::new(), None, Bytes::new());
+        loop {
+            let end = self.rest.iter().position(|byte| *byte == b'\n').unwrap_or(self.rest.len());
+            let mut line = self.rest.split_to(end);
+            self.rest.advance(self.rest.len().min(1));
+            match line.iter().position(|byte| *byte == b' ').map(|at| line.split_to(at + 1)).as_deref() {
+                Some(b"event: ") => name = line,
+                Some(b"id: ") => id = Some(line),
+                Some(b"data: ") => data = line,
+                Some(_) => {}
+                None => break,
             }
-            Swap::Outer => Change::Replace(element, html),
-            Swap::Inner | Swap::Append | Swap::Prepend => Change::Put(element, *swap, html),
+        }
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        let (name, id) = (text(&name), id.as_deref().map(text));
+        match fragment(text(&data)).filter(|_| name == "fragment") {
+            Some((element, swap, html)) => self.fragment(element, swap, html, id, &data),
+            None => self.other(name, id, text(&data)),
+        }
+    }
+
+    fn fragment(&mut self, element: &str, swap: Swap, html: &str, id: Option<&str>, data: &Bytes) {
+        let mut change = match swap {
+            Swap::Outer if html.is_empty() => Change::Remove(format!("#{element}")),
+            Swap::Outer => replace(element, html),
+            Swap::Inner | Swap::Append | Swap::Prepend => Change::Put(element, swap, html),
         };
         let mut surplus = None;
-        if element.ends_with("-log-lines") {
-            let come = html.matches(&format!(" id=\"{}", element.trim_end_matches("lines"))).count();
-            // The element itself is called like its lines.
-            self.lines = if *swap == Swap::Append { self.lines + come } else { come.saturating_sub(1) };
-            if self.lines > self.log_tail {
-                let most = self.lines - self.log_tail;
-                surplus = Some(Change::Remove(format!("#{element} > :nth-child(-n+{most})")));
-                self.lines = self.log_tail;
+        match element.strip_prefix(&self.element) {
+            Some("-log-lines") => {
+                let come = html.matches(&format!(r#" id=\"{}-log-"#, self.element)).count();
+                // The element itself is called like its lines.
+                self.lines = if swap == Swap::Append { self.lines + come } else { come.saturating_sub(1) };
+                if self.lines > self.log_tail {
+                    let most = self.lines - self.log_tail;
+                    surplus = Some(Change::Remove(format!("#{element} > :nth-child(-n+{most})")));
+                    self.lines = self.log_tail;
+                }
             }
-        }
-        let mut place = None;
-        if element.ends_with("-extra") {
-            if *swap == Swap::Outer {
-                self.extra.clear();
-                self.extra.extend(ids(html).map(str::to_owned));
-            } else if let Some(own) = ids(html).next()
-                && !self.extra.insert(own.to_owned())
-            {
-                place = Some(Change::Replace(own, html));
+            Some("-extra") if swap == Swap::Outer => {
+                // The pieces of a region have a dot in their names, which no region has.
+                let own = |id: &&str| id.strip_prefix(&self.element).is_some_and(|name| !name.contains('.'));
+                self.extra = ids(html).filter(own).map(str::to_owned).collect();
             }
+            Some("-extra") => {
+                if let Some(own) = ids(html).next()
+                    && !self.extra.insert(own.to_owned())
+                {
+                    change = replace(own, html);
+                }
+            }
+            _ => {}
         }
-        let changes = [surplus, Some(place.unwrap_or(change))];
-        self.event(changes.into_iter().flatten(), id, to);
-    }
-
-    fn event<'a>(&self, changes: impl Iterator<Item = Change<'a>>, id: Option<&str>, to: &mut String) {
-        let mut changes = changes.peekable();
         match self.dialect {
             // One event does any number of them.
             Dialect::Htmx => {
-                let html: String = changes.map(|change| out_of_band(&change)).collect();
-                write_event(to, "fragment", id, &[("", &html)]);
+                self.parts.push_back(Part::Text(head("fragment", id) + "data: "));
+                surplus.into_iter().chain([change]).for_each(|change| self.out_of_band(&change, data));
+                self.parts.push_back(Part::Text("\n\n".to_owned()));
             }
             Dialect::Datastar => {
-                while let Some(change) = changes.next() {
-                    let id = id.filter(|_| changes.peek().is_none());
-                    patch(&change, id, to);
+                if let Some(surplus) = surplus {
+                    self.patch(&surplus, None, data);
                 }
+                self.patch(&change, id, data);
             }
         }
     }
 
     /// An event that changes nothing on the page by itself.
-    fn other(&self, name: &str, id: Option<&str>, data: &str, to: &mut String) {
-        match self.dialect {
-            Dialect::Htmx => write_event(to, name, id, &[("", data)]),
+    fn other(&mut self, name: &str, id: Option<&str>, data: &str) {
+        let event = match self.dialect {
+            Dialect::Htmx => format!("{}data: {data}\n\n", head(name, id)),
             Dialect::Datastar => {
                 let data = serde_json::from_str(data).unwrap_or(Value::Null);
                 // With an underscore, which keeps it from being sent back with each request.
-                let signals = json!({ "_liveop": { name: data } }).to_string();
-                write_event(to, "datastar-patch-signals", id, &[("signals ", &signals)]);
+                let signals = json!({ "_liveop": { name: data } });
+                format!("{}data: signals {signals}\n\n", head("datastar-patch-signals", id))
+            }
+        };
+        self.parts.push_back(Part::Text(event));
+    }
+
+    /// A change as an element that htmx swaps out of band.
+    fn out_of_band(&mut self, change: &Change<'_>, data: &Bytes) {
+        let html = |html: &str| Part::Html(data.slice_ref(html.as_bytes()), "data: ");
+        match change {
+            Change::Replace(id, replaced, at) => {
+                // The element itself has to say it, behind its name.
+                let (start, rest) = replaced.split_at(*at);
+                let swap = format!(" hx-swap-oob=\"outerHTML:#{id}\"");
+                self.parts.extend([html(start), Part::Text(swap), html(rest)]);
+            }
+            Change::Put(id, swap, put) => {
+                let style = match swap {
+                    Swap::Append => "beforeend",
+                    Swap::Prepend => "afterbegin",
+                    Swap::Inner | Swap::Outer => "innerHTML",
+                };
+                let start = Part::Text(format!("<div hx-swap-oob=\"{style}:#{id}\">"));
+                self.parts.extend([start, html(put), Part::Text("</div>".to_owned())]);
+            }
+            Change::Remove(selector) => {
+                self.parts.push_back(Part::Text(format!("<div hx-swap-oob=\"delete:{selector}\"></div>")));
             }
         }
     }
-}
 
-/// A change as an element that htmx swaps out of band.
-fn out_of_band(change: &Change<'_>) -> String {
-    match change {
-        Change::Replace(id, html) => {
-            // The element itself has to say it, behind its name. There is one: see `Translation::fragment`.
-            let (start, rest) = html.split_at(name_end(html).unwrap_or_default());
-            format!("{start} hx-swap-oob=\"outerHTML:#{id}\"{rest}")
+    /// A change as an event that Datastar acts upon.
+    fn patch(&mut self, change: &Change<'_>, id: Option<&str>, data: &Bytes) {
+        let mut event = head("datastar-patch-elements", id);
+        let (mode, selector, html) = match change {
+            // By the id of the HTML's own element, and so that what stays the same is left alone.
+            Change::Replace(_, html, _) => ("outer", None, *html),
+            Change::Put(id, swap, html) => {
+                let mode = match swap {
+                    Swap::Append => "append",
+                    Swap::Prepend => "prepend",
+                    Swap::Inner | Swap::Outer => "inner",
+                };
+                (mode, Some(format!("#{id}")), *html)
+            }
+            Change::Remove(selector) => ("remove", Some(selector.clone()), ""),
+        };
+        if let Some(selector) = &selector {
+            let _ = write!(event, "data: mode {mode}\ndata: selector {selector}\n");
         }
-        Change::Put(id, swap, html) => {
-            let style = match swap {
-                Swap::Append => "beforeend",
-                Swap::Prepend => "afterbegin",
-                Swap::Inner | Swap::Outer => "innerHTML",
-            };
-            format!("<div hx-swap-oob=\"{style}:#{id}\">{html}</div>")
+        if html.is_empty() {
+            self.parts.push_back(Part::Text(event + "\n"));
+        } else {
+            let html = Part::Html(data.slice_ref(html.as_bytes()), "data: elements ");
+            self.parts.extend([Part::Text(event + "data: elements "), html, Part::Text("\n\n".to_owned())]);
         }
-        Change::Remove(selector) => format!("<div hx-swap-oob=\"delete:{selector}\"></div>"),
     }
 }
 
-/// A change as an event that Datastar acts upon.
-fn patch(change: &Change<'_>, id: Option<&str>, to: &mut String) {
-    let (mode, selector, html) = match change {
-        // By the id of the HTML's own element, and so that what stays the same is left alone.
-        Change::Replace(_, html) => ("outer", None, *html),
-        Change::Put(id, swap, html) => {
-            let mode = match swap {
-                Swap::Append => "append",
-                Swap::Prepend => "prepend",
-                Swap::Inner | Swap::Outer => "inner",
-            };
-            (mode, Some(format!("#{id}")), *html)
-        }
-        Change::Remove(selector) => ("remove", Some(selector.clone()), ""),
+/// What a fragment's data says; its HTML stays as it is in JSON.
+fn fragment(data: &str) -> Option<(&str, Swap, &str)> {
+    let (element, rest) = data.strip_prefix(r#"{"id":""#)?.split_once(r#"","swap":""#)?;
+    let (swap, html) = rest.strip_suffix(r#""}"#)?.split_once(r#"","html":""#)?;
+    let swap = match swap {
+        "outer" => Swap::Outer,
+        "inner" => Swap::Inner,
+        "append" => Swap::Append,
+        "prepend" => Swap::Prepend,
+        _ => return None,
     };
-    let mut fields = Vec::new();
-    if mode != "outer" {
-        fields.push(("mode ", mode));
-    }
-    if let Some(selector) = &selector {
-        fields.push(("selector ", selector));
-    }
-    if !html.is_empty() {
-        fields.push(("elements ", html));
-    }
-    write_event(to, "datastar-patch-elements", id, &fields);
+    Some((element, swap, html))
 }
 
-/// An event with fields of data, each of which has its prefix on each of its lines.
-fn write_event(to: &mut String, name: &str, id: Option<&str>, fields: &[(&str, &str)]) {
-    let _ = writeln!(to, "event: {name}");
-    if let Some(id) = id {
-        let _ = writeln!(to, "id: {id}");
-    }
-    for (prefix, value) in fields {
-        // A lone CR ends a line of the stream too (WHATWG HTML, section 9.2.5).
-        for line in value.replace("\r\n", "\n").split(['\n', '\r']) {
-            let _ = writeln!(to, "data: {prefix}{line}");
+/// The element of this id becomes the HTML. Where that is no element, it becomes what is in it, so that there still is one for
+/// what comes after.
+fn replace<'a>(id: &'a str, html: &'a str) -> Change<'a> {
+    let mut at = 0;
+    while let Some(tag) = html[at..].find('<') {
+        at += tag;
+        if html[at..].starts_with("<!--") {
+            let Some(end) = html[at..].find("-->") else { break };
+            at += end + "-->".len();
+            continue;
+        }
+        at += 1;
+        if html[at..].starts_with(|c: char| c.is_ascii_alphabetic()) {
+            // A name ends before white space, some of which begins with a backslash in JSON.
+            let Some(name) = html[at..].find([' ', '\\', '/', '>']) else { break };
+            return Change::Replace(id, html, at + name);
         }
     }
-    to.push('\n');
+    Change::Put(id, Swap::Inner, html)
 }
 
-/// Where the name of the first element in some HTML ends.
-fn name_end(html: &str) -> Option<usize> {
-    let is_name = |at: &usize| html[*at..].starts_with(|c: char| c.is_ascii_alphabetic());
-    let begin = html.match_indices('<').map(|(at, _)| at + 1).find(is_name)?;
-    let length = html[begin..].find(|c: char| !c.is_ascii_alphanumeric() && c != '-')?;
-    Some(begin + length)
+/// The first lines of an event.
+fn head(name: &str, id: Option<&str>) -> String {
+    id.map_or_else(|| format!("event: {name}\n"), |id| format!("event: {name}\nid: {id}\n"))
 }
 
-/// The ids of the elements in some HTML.
+/// The text of what is in a JSON string, until a piece is full. A lone CR ends a line of the stream too (WHATWG HTML, section
+/// 9.2.5), so that each line of the text becomes one of data.
+fn unescape(json: &mut Bytes, line: &str, piece: &mut Vec<u8>) {
+    while piece.len() < PIECE && !json.is_empty() {
+        let room = json.len().min(PIECE - piece.len());
+        let plain = json[..room].iter().position(|byte| *byte == b'\\').unwrap_or(room);
+        piece.extend_from_slice(&json.split_to(plain));
+        let [b'\\', escaped, rest @ ..] = json.as_ref() else { continue };
+        let mut length = 2;
+        let character = match escaped {
+            b'n' => '\n',
+            b'r' => {
+                length += if rest.starts_with(br"\n") { 2 } else { 0 };
+                '\n'
+            }
+            b't' => '\t',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'u' => {
+                length = json.len().min(6);
+                let code = std::str::from_utf8(&json[2..length]).ok();
+                let code = code.and_then(|code| u32::from_str_radix(code, 16).ok());
+                code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            other => char::from(*other),
+        };
+        json.advance(length);
+        piece.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        if character == '\n' {
+            piece.extend_from_slice(line.as_bytes());
+        }
+    }
+}
+
+/// The ids of the elements in some HTML that is in JSON.
 fn ids(html: &str) -> impl Iterator<Item = &str> {
-    html.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next())
+    html.split(r#" id=\""#).skip(1).filter_map(|rest| rest.split('\\').next())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::operation::{OperationId, State};
-    use crate::stream::{Cursor, FrameBuilder};
-
-    fn fragment(id: &str, swap: Swap, html: &str) -> Fragment {
-        Fragment { id: id.to_owned(), swap, html: html.to_owned() }
-    }
-
-    /// What a page gets of a frame with these fragments.
-    fn told(page: &mut Translation, fragments: &[Fragment]) -> String {
-        let mut frame = FrameBuilder::default();
-        fragments.iter().for_each(|fragment| frame.fragment(fragment));
-        let frame = frame.finish(Cursor::new(255, 1, 9));
-        String::from_utf8(page.frame(&frame.bytes).to_vec()).expect("text")
-    }
-
-    fn ending() -> Bytes {
-        let id: OperationId = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID");
-        let mut frame = FrameBuilder::default();
-        frame.state(id, State::Failed);
-        frame.end(id, State::Failed, "/operations/1", Some("/x"));
-        frame.finish(Cursor::new(255, 1, 9)).bytes
-    }
-
-    const ALL: [(Swap, &str); 5] = [
-        (Swap::Outer, "\n<div id=\"op-1-x\">a\r\n&lt;b&gt;\rc</div>"),
-        (Swap::Outer, ""),
-        (Swap::Inner, "<p>a</p>"),
-        (Swap::Append, "<p>a</p>"),
-        (Swap::Prepend, "<p>a</p>"),
-    ];
-
-    fn all() -> Vec<Fragment> {
-        ALL.iter().map(|(swap, html)| fragment("op-1-x", *swap, html)).collect()
-    }
-
-    #[test]
-    fn the_exact_bytes_for_htmx() {
-        let mut page = Translation::new(Dialect::Htmx, 9);
-        let expected = "event: fragment\n\
-             data: \n\
-             data: <div hx-swap-oob=\"outerHTML:#op-1-x\" id=\"op-1-x\">a\n\
-             data: &lt;b&gt;\n\
-             data: c</div>\n\n\
-             event: fragment\n\
-             data: <div hx-swap-oob=\"delete:#op-1-x\"></div>\n\n\
-             event: fragment\n\
-             data: <div hx-swap-oob=\"innerHTML:#op-1-x\"><p>a</p></div>\n\n\
-             event: fragment\n\
-             data: <div hx-swap-oob=\"beforeend:#op-1-x\"><p>a</p></div>\n\n\
-             event: fragment\n\
-             id: ff-1-9\n\
-             data: <div hx-swap-oob=\"afterbegin:#op-1-x\"><p>a</p></div>\n\n";
-        assert_eq!(told(&mut page, &all()), expected);
-        // What is no fragment comes as it was.
-        assert_eq!(page.frame(&ending()), ending());
-    }
-
-    #[test]
-    fn the_exact_bytes_for_datastar() {
-        let mut page = Translation::new(Dialect::Datastar, 9);
-        let expected = "event: datastar-patch-elements\n\
-             data: elements \n\
-             data: elements <div id=\"op-1-x\">a\n\
-             data: elements &lt;b&gt;\n\
-             data: elements c</div>\n\n\
-             event: datastar-patch-elements\n\
-             data: mode remove\n\
-             data: selector #op-1-x\n\n\
-             event: datastar-patch-elements\n\
-             data: mode inner\n\
-             data: selector #op-1-x\n\
-             data: elements <p>a</p>\n\n\
-             event: datastar-patch-elements\n\
-             data: mode append\n\
-             data: selector #op-1-x\n\
-             data: elements <p>a</p>\n\n\
-             event: datastar-patch-elements\n\
-             id: ff-1-9\n\
-             data: mode prepend\n\
-             data: selector #op-1-x\n\
-             data: elements <p>a</p>\n\n";
-        assert_eq!(told(&mut page, &all()), expected);
-        let expected = "event: datastar-patch-signals\n\
-             data: signals {\"_liveop\":{\"state\":{\"operation\":\"67e55044-10b1-426f-9247-bb680e5fe0c8\",\"state\":\"failed\"}}}\n\n\
-             event: datastar-patch-signals\n\
-             id: ff-1-9\n\
-             data: signals {\"_liveop\":{\"end\":{\"operation\":\"67e55044-10b1-426f-9247-bb680e5fe0c8\",\"state\":\"failed\",\"url\":\"/operations/1\",\"redirect\":\"/x\"}}}\n\n";
-        assert_eq!(page.frame(&ending()), expected);
-    }
-
-    #[test]
-    fn text_without_an_element_gets_one() {
-        for text in ["3 < 4", "", "<!-- nothing -->", "a<"] {
-            let fragments = [fragment("op-1-x", Swap::Outer, &format!("now {text}"))];
-            let htmx = told(&mut Translation::new(Dialect::Htmx, 9), &fragments);
-            let expected =
-                format!("data: <div hx-swap-oob=\"outerHTML:#op-1-x\" id=\"op-1-x\">now {text}</div>\n");
-            assert!(htmx.contains(&expected), "{htmx}");
-            let datastar = told(&mut Translation::new(Dialect::Datastar, 9), &fragments);
-            let expected = format!("data: elements <div id=\"op-1-x\">now {text}</div>\n");
-            assert!(datastar.contains(&expected), "{datastar}");
-        }
-    }
-
-    fn lines(numbers: std::ops::RangeInclusive<u32>) -> String {
-        numbers.map(|n| format!("<div id=\"op-1-log-{n}\">{n}</div>")).collect()
-    }
-
-    #[test]
-    fn the_log_keeps_its_tail() {
-        let whole = format!("<div id=\"op-1-log-lines\">{}</div>", lines(1..=2));
-        let whole = fragment("op-1-log-lines", Swap::Outer, &whole);
-        let more = |numbers| fragment("op-1-log-lines", Swap::Append, &lines(numbers));
-        let mut page = Translation::new(Dialect::Htmx, 3);
-        assert!(!told(&mut page, &[whole.clone(), more(3..=3)]).contains("delete:"));
-        for (numbers, surplus) in [(4..=4, 1), (5..=6, 2), (7..=7, 1)] {
-            let told = told(&mut page, &[more(numbers)]);
-            let expected = format!(
-                "data: <div hx-swap-oob=\"delete:#op-1-log-lines > :nth-child(-n+{surplus})\"></div><div"
-            );
-            assert!(told.contains(&expected) && told.matches("event:").count() == 1, "{told}");
-        }
-        assert!(!told(&mut page, &[whole.clone(), more(3..=3)]).contains("delete:"), "it began anew");
-        let mut page = Translation::new(Dialect::Datastar, 3);
-        let told = told(&mut page, &[whole, more(3..=5)]);
-        // They become two, the last of which has the cursor.
-        let expected = "\n\nevent: datastar-patch-elements\ndata: mode remove\ndata: selector #op-1-log-lines > :nth-child(-n+2)\n\n\
-             event: datastar-patch-elements\nid: ff-1-9\ndata: mode append\n";
-        assert!(told.contains(expected) && told.matches("id: ff").count() == 1, "{told}");
-    }
-
-    /// A region of the operation's own that has no place comes by `append` each time it is made anew.
-    #[test]
-    fn what_is_there_already_is_replaced_in_its_place() {
-        let own = |name: &str, swap| {
-            fragment("op-1-extra", swap, &format!("<div id=\"op-1-{name}\" class=\"liveop-own\"></div>"))
-        };
-        let mut page = Translation::new(Dialect::Htmx, 3);
-        let whole =
-            fragment("op-1-extra", Swap::Outer, "<div id=\"op-1-extra\"><div id=\"op-1-a\"></div></div>");
-        told(&mut page, &[whole]);
-        for (name, how) in
-            [("a", "outerHTML:#op-1-a"), ("b", "beforeend:#op-1-extra"), ("b", "outerHTML:#op-1-b")]
-        {
-            let told = told(&mut page, &[own(name, Swap::Append)]);
-            assert!(told.contains(&format!(" hx-swap-oob=\"{how}\"")), "{told}");
-        }
-    }
-}
+mod tests;

@@ -30,7 +30,7 @@ use crate::stream::Cursor;
 const PING: Duration = Duration::from_secs(12);
 
 /// A frame is given away in pieces of so many bytes: of one that its reader doesn't take, only a piece is copied for that reader.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 /// Opens a stream for the viewer.
 pub(super) async fn open(
@@ -162,6 +162,11 @@ fn events(
         let mut sent = Instant::now();
         let mut left = Bytes::new();
         loop {
+            if left.is_empty() && let Some(translation) = &mut translation {
+                left = translation.piece();
+                // Others take their turn before the next one.
+                tokio::task::yield_now().await;
+            }
             tokio::select! {
                 // The ending first: nothing is sent to somebody who signed out meanwhile.
                 biased;
@@ -171,9 +176,9 @@ fn events(
                     yield Ok(length.counted(left.split_to(PIECE.min(left.len()))));
                 }
                 frame = reader.next() => match frame {
-                    Some(frame) => left = match &mut translation {
-                        None => frame.bytes,
-                        Some(translation) => translation.frame(&frame.bytes),
+                    Some(frame) => match &mut translation {
+                        None => left = frame.bytes,
+                        Some(translation) => translation.begin(frame.bytes),
                     },
                     None => break,
                 },

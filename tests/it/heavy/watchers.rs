@@ -97,6 +97,42 @@ async fn a_million_lines_at_full_speed_are_all_kept_in_bounded_memory() {
     assert!(memory < 200, "{memory} MiB");
 }
 
+/// Each has a translation of its own, of which there is little at a time.
+#[tokio::test]
+async fn whoever_does_not_read_a_translated_stream_costs_little() {
+    let server = Server::with(&[("workers", "1")]).await;
+    let client = server.demo_user().await;
+    let first = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    client.reaches(&first, "running").await;
+    // Escaped, the log on the page has some 6 MB.
+    let message = "\"<>&".repeat(1500);
+    let fields = [("steps", "400"), ("delay_ms", "0"), ("log_every", "1"), ("message", &*message)];
+    let id = client.simulate(&fields).await;
+    let token = client.page(&id).await.token.expect("it waits");
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        for dialect in ["htmx", "datastar"] {
+            stalled.push(stalled_stream(&client, &format!("/stream?token={token}&as={dialect}")).await);
+        }
+    }
+    let before = server.memory("VmRSS");
+    let begin = Instant::now();
+    assert_eq!(client.command(&first, "cancel").await.status, 303);
+    for stream in &mut stalled {
+        let mut text = Vec::new();
+        soon("a line of the log", async {
+            while !String::from_utf8_lossy(&text).contains("&amp; #") {
+                assert!(stream.read_buf(&mut text).await.expect("it is open") > 0);
+            }
+        })
+        .await;
+    }
+    assert_eq!(client.finished(&id).await.state, "succeeded");
+    let more = server.memory("VmHWM") - before;
+    println!("{} streams after {:?}, {more} MiB more", stalled.len(), begin.elapsed());
+    assert!(more < 100, "{more} MiB more with {} of them", stalled.len());
+}
+
 /// Opens a stream over a connection with small buffers, and reads nothing of it.
 pub(super) async fn stalled_stream(client: &Client, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
