@@ -80,6 +80,32 @@ fn cancelling_cancelled_and_interrupted() {
     insta::assert_snapshot!("interrupted_again", first_frame_of(fourth, over(State::Interrupted)));
 }
 
+/// Beside the percent of the whole a count of a stage contradicts it, unless it says of which.
+#[test]
+fn what_was_counted_when_it_stopped_is_of_the_stage_that_it_stopped_in() {
+    let count_of = |state| {
+        let stages = ["Check", "Import"].map(|name| StageSpec::new(name, 1.0)).to_vec();
+        let frame = first_frame(
+            State::Running,
+            vec![
+                Update::Stages(stages),
+                Update::EnterStage(Text::new("Check")),
+                Update::Count { label: None, unit: Some(Text::new("rows")), total: Some(100) },
+                Update::Tally { ok: 90, skipped: 1 },
+                Update::Done(91),
+                Update::Ended(Ending::plain(state)),
+            ],
+        );
+        let count = frame.split_once("<li class=\"liveop-count\">").map(|(_, rest)| rest.to_owned());
+        count.and_then(|rest| rest.split_once("</li>").map(|(count, _)| count.to_owned()))
+    };
+    let of_the_stage = "<strong>91</strong> of 100 <bdi>rows</bdi> in <bdi>Check</bdi>";
+    for state in [State::Failed, State::Cancelled, State::Interrupted] {
+        assert_eq!(count_of(state).as_deref(), Some(of_the_stage), "{state:?}");
+    }
+    assert_eq!(count_of(State::Succeeded), None, "it stopped in none");
+}
+
 #[test]
 fn hostile_text_stays_text() {
     let text = || Text::new(HOSTILE);
@@ -173,6 +199,7 @@ fn rows() {
         },
         row(State::Running),
         row(State::Interrupted),
+        row(State::Cancelled),
         Row { summary: Some("Reading".into()), ..row(State::Cancelling) },
         Row {
             figures: vec![("rows imported".into(), 12_345.into()), ("rows rejected".into(), 2.into())],

@@ -73,6 +73,14 @@ impl Stages {
         self.current().map(|index| &self.list[index].name)
     }
 
+    /// The name of the one that a count is of: the one under way, else the one in which it stopped.
+    pub fn counted_name(&self) -> Option<&Text> {
+        let stopped = |stage: &&Stage| {
+            matches!(stage.state, StageState::Failed | StageState::Cancelled | StageState::Interrupted)
+        };
+        self.current_name().or_else(|| self.list.iter().find(stopped).map(|stage| &stage.name))
+    }
+
     pub(super) fn announce(&mut self, specs: Vec<StageSpec>) {
         let specs = specs.into_iter().take(MOST);
         self.list = specs.map(|spec| Stage::todo(spec.name, spec.weight)).collect();

@@ -69,21 +69,24 @@ impl Renderer {
                 }
             }
             Region::Progress => {
-                let bar = projection.bar();
+                let (bar, stages) = (projection.bar(), projection.stages());
+                let stage = stages.counted_name();
+                // Of a stage that nobody could name, beside the percent of the whole.
+                let unclear = state.is_final() && stage.is_none() && !stages.is_empty();
                 context! {
                     active => !state.is_final(),
                     attempt => projection.attempt(),
                     percent => projection.overall_percent().map(whole),
                     label => bar.label().map(|label| label.as_str()),
                     unit => bar.unit().map(|unit| unit.as_str()),
-                    done => bar.done(),
+                    done => bar.done().filter(|_| !unclear),
                     total => bar.total(),
                     ok => projection.tally().ok(),
                     skipped => projection.tally().skipped(),
                     failed => projection.tally().failed(),
                     rate => bar.rate().map(readable),
                     seconds_left => projection.seconds_left().map(f64::ceil),
-                    stage => projection.stages().current_name().map(|name| name.as_str()),
+                    stage => stage.map(|name| name.as_str()),
                     elapsed_seconds => projection.elapsed_seconds().map(f64::floor),
                 }
             }

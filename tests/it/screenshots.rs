@@ -166,6 +166,9 @@ async fn of_every_page() {
     shoot(&browser, "catalogue").await;
     browser.open("/operations/new/simulate").await;
     shoot(&browser, "form").await;
+    browser.open("/operations/new/csv_import").await;
+    shoot(&browser, "form-file").await;
+    browser.open("/operations/new/simulate").await;
     browser.fill("steps", "9999999").await;
     browser.run("document.querySelector('[name=steps]').form.noValidate = true").await;
     browser.press("Start").await;
@@ -208,5 +211,7 @@ async fn of_every_page() {
     browser.page.delete_all_cookies().await.expect("cookies");
     browser.open("/login").await;
     shoot(&browser, "login").await;
+    browser.open(&server.login_link).await;
+    shoot(&browser, "login-link").await;
     drop(server);
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::look::assert_accessible;
 use super::simulate;
 use crate::harness::{Chromium, Proxy, Server, until};
 
@@ -124,16 +125,38 @@ async fn offline_is_said_before_anything_fails_and_online_goes_on() {
     simulate(&browser, STEADY).await;
     browser.wait_for(LIVE).await;
     listen(&browser).await;
+    let window = async |width: u32, height: u32| {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        browser.cdp("Emulation.setDeviceMetricsOverride", &size).await;
+    };
+    window(1000, 500).await;
     let network = async |offline: bool| {
         let conditions =
             json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
         browser.cdp("Network.emulateNetworkConditions", &conditions).await;
     };
+    let seen = async |element: &str| {
+        let script = "const { top, bottom } = document.querySelector(arguments[0]).getBoundingClientRect(); return top >= 0 && bottom <= innerHeight";
+        browser.run(&script.replace("arguments[0]", &json!(element).to_string())).await == json!(true)
+    };
+    let places = "return [document.documentElement.scrollHeight, document.querySelector('.liveop-log-box').getBoundingClientRect().bottom].join(' ')";
+    let grey = "return getComputedStyle(document.querySelector('.liveop-badge')).filter";
+    assert!(!seen(".liveop-connection").await, "it is at the end of the page");
+    let (before, colour) = (browser.text(places).await, browser.text(grey).await);
     // The stream itself does not notice: only the event tells.
     network(true).await;
     browser.wait_until("window.said.includes('Connection lost, trying again…')").await;
     proxy.cut();
     browser.wait_for(LOST).await;
+    // Said where it is seen, and nothing moved for that.
+    assert!(seen(".liveop-connection").await);
+    assert_eq!(browser.text(places).await, before);
+    assert_eq!((&*colour, &*browser.text(grey).await), ("none", "grayscale(1)"));
+    window(360, 640).await;
+    assert!(seen(".liveop-connection").await && !seen(".liveop-back a").await, "a phone has little room");
+    browser.run("document.querySelector('.liveop-back a').focus({ preventScroll: true })").await;
+    assert!(seen(".liveop-back a").await, "the focus is in sight");
+    assert_accessible(&browser, "out of touch").await;
     network(false).await;
     proxy.clear();
     browser.wait_for(LIVE).await;

@@ -333,11 +333,17 @@ async fn who_is_signed_out_gets_a_link() {
     let client = browser.client(&server).await;
     browser.open("/operations").await;
     live(&browser).await;
+    let size = serde_json::json!({ "width": 1000, "height": 280, "deviceScaleFactor": 1, "mobile": false });
+    browser.cdp("Emulation.setDeviceMetricsOverride", &size).await;
+    let seen =
+        "return document.querySelector('.liveop-connection').getBoundingClientRect().bottom <= innerHeight";
+    assert_eq!(browser.run(seen).await, false, "it is at the end of the page");
     let csrf = client.csrf().await;
     client.send(crate::harness::Ask::post("/logout").form(&[("csrf_token", &csrf)])).await;
     browser.wait_for(".liveop-connection a[href=\"/operations\"]").await;
     let words = browser.text("return document.querySelector('.liveop-connection').textContent").await;
     assert!(words.contains("signed out"), "{words}");
+    assert_eq!(browser.run(seen).await, true, "there is something to do, so it is where it is seen");
 }
 
 #[tokio::test]

@@ -58,6 +58,18 @@ const NASTY: &str = "
     progress { appearance: auto; display: inline-block; width: 50%; height: 3em; margin: 1em; border: 2px solid red }
     form, nav, details { margin: 2em; padding: 2em; border: 1px solid red; background: yellow } nav, form { display: grid } summary { padding: 1em; font-size: 2em }";
 
+/// The same for tables.
+const NASTY_TABLE: &str = "
+    table { width: 50%; margin: 2em; border: 3px solid red; border-collapse: separate; border-spacing: 5px; background: yellow; font: 2rem serif }
+    tr { height: 9rem; border: 3px solid red; background: pink }
+    th, td { width: 3rem; height: 9rem; padding: 2em; border: 3px solid red; background: yellow; color: red; font: 2rem serif; text-align: center; text-transform: uppercase; letter-spacing: 2px; vertical-align: bottom }";
+
+/// Adds rules to the page.
+async fn add_rules(browser: &Chromium, rules: &str) {
+    let add = "const sheet = new CSSStyleSheet(); sheet.replaceSync(";
+    browser.run(&format!("{add}{}); document.adoptedStyleSheets = [sheet]", json!(rules))).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_keeps_its_look_and_we_keep_ours() {
     let shop = Shop::open().await;
@@ -80,11 +92,7 @@ async fn an_application_keeps_its_look_and_we_keep_ours() {
     })";
     let before = faults(&browser, boxes).await;
     let outside = browser.text(around).await;
-    let dress_up = format!(
-        "const sheet = new CSSStyleSheet(); sheet.replaceSync({}); document.adoptedStyleSheets = [sheet]",
-        json!(NASTY)
-    );
-    browser.run(&dress_up).await;
+    add_rules(&browser, NASTY).await;
     assert_ne!(browser.text(around).await, outside, "the rules do something");
     assert_eq!(faults(&browser, boxes).await, before);
     // And without our stylesheet the page around is what it is with it.
@@ -141,13 +149,10 @@ async fn nothing_moves_while_it_runs() {
     }
 }
 
-/// Everything that a person presses or types into, but links within a sentence.
-const CONTROLS: &str = "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary')].filter((e) => {
-    const text = [...e.parentElement.childNodes].some((n) => n !== e && n.nodeType === 3 && n.nodeValue.trim());
-    // A link may be spread over its card.
-    const spread = getComputedStyle(e, '::after').position === 'absolute';
-    return e.checkVisibility({ visibilityProperty: true }) && !spread && !e.closest('.site-skip') && !(e.tagName === 'A' && text);
-})";
+/// Everything that a person presses or types into.
+const CONTROLS: &str =
+    "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary')]
+    .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.site-skip'))";
 
 /// The page fits into its window, everything on it can be hit, and right to left it is its own mirror image.
 async fn assert_fits(browser: &Chromium, what: &str) {
@@ -207,6 +212,35 @@ async fn assert_prints(browser: &Chromium) {
     undress(browser).await;
 }
 
+/// A title takes the room that is there and is told whole; a table is ours, whatever is said of tables.
+async fn assert_list_holds(browser: &Chromium) {
+    dress(browser, "light", 1000).await;
+    let cut = "return [...document.querySelectorAll('.liveop-row-title a')].filter((a) => a.textContent.length > 60 && a.title === a.textContent)
+        .map((a) => a.querySelector('bdi')).filter((e) => e.scrollWidth > e.clientWidth && e.offsetHeight < 30).length";
+    assert_eq!(browser.run(cut).await, 3, "long titles are cut at the end of their cell");
+    let boxes = "return [...document.querySelectorAll('.site-table table, .site-table table *')].map((e) => {
+        const [{ x, y, width, height }, style] = [e.getBoundingClientRect(), getComputedStyle(e)];
+        return [e.tagName, e.className, ...[x, y, width, height].map(Math.round), style.backgroundColor, style.borderTopWidth, style.color, style.font, style.textTransform].join(' ');
+    })";
+    let before = faults(browser, boxes).await;
+    add_rules(browser, NASTY_TABLE).await;
+    assert_eq!(faults(browser, boxes).await, before);
+    browser.run("document.adoptedStyleSheets = []").await;
+    undress(browser).await;
+}
+
+/// The end changes nothing of how much of the log is in view.
+async fn assert_log_keeps_its_size(browser: &Chromium) {
+    dress(browser, "light", 1000).await;
+    browser.wait_until("document.querySelectorAll('.liveop-line').length > 40").await;
+    let height = "return document.querySelector('.liveop-log-lines').offsetHeight";
+    let before = browser.run(height).await;
+    browser.press("Cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]:not([data-liveop-token])").await;
+    assert_eq!(browser.run(height).await, before);
+    undress(browser).await;
+}
+
 #[tokio::test]
 async fn every_page_fits_from_320_px_on_in_both_directions_and_on_paper() {
     let server = Server::start().await;
@@ -238,8 +272,14 @@ async fn every_page_fits_from_320_px_on_in_both_directions_and_on_paper() {
         assert_fits(&browser, state).await;
         assert_prints(&browser).await;
     }
+    // Names of a letter are to be hit, too.
+    browser
+        .run("document.querySelectorAll('.liveop-chain a bdi').forEach((e) => (e.textContent = 'i'))")
+        .await;
+    assert_fits(&browser, "a chain of short names").await;
     browser.open("/operations").await;
     assert_fits(&browser, "the list").await;
+    assert_list_holds(&browser).await;
 
     // Colours that the reader forces: a bar is there and says how far, a state has a border.
     simulate(&browser, &[("steps", "100000"), ("delay_ms", "20"), ("log_every", "1")]).await;
@@ -256,6 +296,7 @@ async fn every_page_fits_from_320_px_on_in_both_directions_and_on_paper() {
     let moving =
         "return document.getAnimations().map((animation) => animation.animationName || 'a transition')";
     assert_eq!(faults(&browser, moving).await, Vec::<String>::new());
+    assert_log_keeps_its_size(&browser).await;
 }
 
 #[tokio::test]
