@@ -4,6 +4,8 @@ use super::look::assert_accessible;
 use super::{operation, simulate};
 use std::process::Stdio;
 
+use serde_json::json;
+
 use crate::harness::{Ask, Chromium, Client, Server, liveops, signal, until};
 use crate::start::csv;
 
@@ -164,4 +166,44 @@ async fn no_page_does_what_the_policy_stops() {
     let witness = browser.witness().await;
     assert!(witness.contains("policy: require-trusted-types-for"), "{witness}");
     assert!(!browser.console().await.is_empty(), "the console is listened to");
+}
+
+/// Stands in for the stream, so that it says what our server never would.
+const STREAM: &str = "
+    window.EventSource = class extends EventTarget {
+        constructor() { super(); window.stream = this; this.readyState = 1; }
+        close() { this.readyState = 2; }
+    };
+";
+
+#[tokio::test]
+async fn what_a_stream_brings_does_nothing_while_it_is_parsed() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": STREAM })).await;
+    let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100")]).await;
+    browser.wait_until("window.stream").await;
+    let say = async |swap: &str, html: &str| {
+        let fragment = json!({ "id": format!("op-{id}-extra"), "swap": swap, "html": html }).to_string();
+        browser
+            .run(&format!(
+                "window.stream.dispatchEvent(new MessageEvent('fragment', {{ data: {} }}))",
+                json!(fragment)
+            ))
+            .await;
+    };
+    // Nothing of the first one comes into the page: what it did, it did while it was parsed.
+    let hostile = "<img src=\"/healthz?parsed\" onerror=\"alert(1)\"><script>alert(2)</script><svg onload=\"alert(3)\"></svg>";
+    say("unknown", hostile).await;
+    say("inner", "<p>it is here</p><img src=\"/healthz?shown\">").await;
+    let loaded = "performance.getEntriesByType('resource').map(({ name }) => name.split('?')[1])";
+    browser.wait_until(&format!("{loaded}.includes('shown')")).await;
+    assert_eq!(browser.run(&format!("return {loaded}.includes('parsed')")).await, false);
+    browser.assert_clean().await;
+    // A script that is shown does not run either, and what would run is stopped by the policy.
+    say("inner", &format!("{hostile}<p id=\"op-{id}-shown\"></p>")).await;
+    browser.wait_for(&format!("#op-{id}-shown")).await;
+    browser.wait_until("(sessionStorage.getItem('witness') || '').includes('script-src-attr')").await;
+    let witness = browser.witness().await;
+    assert!(witness.lines().all(|line| line.starts_with("policy: script-src-attr inline")), "{witness}");
 }
