@@ -11,9 +11,10 @@ run-demo *options:
 test *words:
     scripts/test {{words}}
 
-# The tests without a browser
+# The tests without a browser; scripts/setup-tests installs what they need
 test-quick:
     cargo nextest run -E 'not test(browser::)'
+    npm --prefix tests/shim test --silent
 
 # Attacks what reads others' bytes with random input: how many seconds (10) for each target, and which
 fuzz *words:

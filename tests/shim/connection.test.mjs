@@ -1,171 +1,7 @@
 // The life of the shim's connection, on a clock that the test turns: a page in jsdom, streams and answers that the test makes.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { JSDOM } from "jsdom";
-
-const SHIM = readFileSync(new URL("../../assets/liveops.js", import.meta.url), "utf8");
-const ID = "op-67e55044-10b1-426f-9247-bb680e5fe0c8";
-const PAGE = "/operations/67e55044-10b1-426f-9247-bb680e5fe0c8";
-const BEGIN = 1_800_000_000_000;
-const BADGES = { waiting: "… Waiting", running: "● Running", succeeded: "✓ Done", failed: "✕ Failed", interrupted: "↯ Interrupted" };
-
-/** A token that expires so many seconds after the beginning. */
-function token(name, seconds = 300) {
-  return `v1.${Buffer.from(JSON.stringify({ u: name, exp: BEGIN / 1000 + seconds })).toString("base64url")}.x`;
-}
-
-/** An operation's page. */
-function operation({ state = "running", token: text = token("first"), percent = 10, csrf = "csrf", more = "" } = {}) {
-  return `<!doctype html><meta name="liveops-csrf" content="${csrf}"><title>Import</title>
-    <section id="${ID}" class="liveop" data-liveop-channel="liveop.x" data-liveop-stream="/stream" data-liveop-state="${state}"
-      ${text && `data-liveop-token="${text}"`} data-liveop-page="${PAGE}" ${more}>
-    <div id="${ID}-status"><span class="liveop-badge">${BADGES[state]}</span></div><h1 class="liveop-title">Import</h1><div id="${ID}-progress"><progress value="${percent}" max="100"></progress></div>
-    <div class="liveop-connection" hidden></div></section>`;
-}
-
-/** The page of a list. */
-function list() {
-  return `<!doctype html><title>Operations</title><section id="operations" data-liveop-channel="liveops.user.u" data-liveop-stream="/stream"
-    data-liveop-token="${token("first")}" data-liveop-page="/operations"><table><tbody id="operations-rows"></tbody></table>
-    <div class="liveop-connection" hidden></div></section>`;
-}
-
-/** A page that the shim keeps live, and the world around it. */
-class World {
-  constructor(html = operation(), { hidden = false, random = 0.5, browser = new Set(), focused = true, protocol = "http/1.1" } = {}) {
-    this.now = BEGIN;
-    this.focused = focused;
-    this.browser = browser;
-    this.timers = new Map();
-    this.streams = [];
-    this.fetches = [];
-    this.hidden = hidden;
-    this.answer = () => ({ status: 200, body: html });
-    const { window } = new JSDOM(html, { url: `https://host.example${PAGE}`, runScripts: "outside-only" });
-    this.window = window;
-    this.document = window.document;
-    Object.defineProperty(this.document, "hidden", { get: () => this.hidden });
-    this.document.hasFocus = () => this.focused;
-    window.performance.getEntriesByType = () => [{ nextHopProtocol: protocol }];
-    window.BroadcastChannel = class {
-      constructor() {
-        browser.add(this);
-      }
-      postMessage(data) {
-        for (const other of browser) if (other !== this) other.onmessage({ data });
-      }
-      close() {
-        browser.delete(this);
-      }
-    };
-    const world = this;
-    let last = 0;
-    const timer = (action, delay = 0) => (this.timers.set(++last, { action, at: this.now + delay }), last);
-    const clear = (id) => this.timers.delete(id);
-    Object.assign(window, {
-      setTimeout: timer, clearTimeout: clear, requestAnimationFrame: (action) => timer(action, 16), cancelAnimationFrame: clear,
-      fetch: (url, options) => this.fetch(url, options),
-      EventSource: class extends window.EventTarget {
-        static CLOSED = 2;
-        readyState = 0;
-        constructor(url) {
-          super();
-          this.url = new URL(url, window.location);
-          this.at = world.now;
-          world.streams.push(this);
-        }
-        close() {
-          this.readyState = 2;
-        }
-      },
-    });
-    window.Date.now = () => this.now;
-    window.Math.random = () => random ?? Math.random();
-    window.AbortSignal.timeout = () => undefined;
-    this.ends = 0;
-    this.announced = []; // of the connection
-    this.document.addEventListener("liveop:end", () => this.ends++);
-    window.eval(SHIM);
-  }
-
-  async fetch(url, options) {
-    const answer = this.answer(String(url));
-    this.fetches.push({ url: String(url), at: this.now, ...options });
-    if (answer.late) await answer.late;
-    if (!answer.status) throw new TypeError("Failed to fetch");
-    return { status: answer.status, ok: answer.status === 200, type: "basic", text: async () => answer.body ?? "" };
-  }
-
-  /** Lets so many milliseconds go by. */
-  async pass(delay) {
-    const end = this.now + delay;
-    for (;;) {
-      for (let i = 0; i < 3; i++) await new Promise(setImmediate);
-      const [id, next] = [...this.timers].sort(([, a], [, b]) => a.at - b.at)[0] ?? [];
-      if (!next || next.at > end) break;
-      this.timers.delete(id);
-      this.now = next.at;
-      next.action();
-      for (const element of this.document.querySelectorAll("body > [role]")) {
-        const said = element.textContent;
-        if (said && !said.startsWith("Import: ") && said !== this.announced.at(-1)) this.announced.push(said);
-      }
-    }
-    this.now = end;
-  }
-
-  get stream() {
-    return this.streams.at(-1);
-  }
-
-  get isOpen() {
-    return this.streams.filter(({ readyState }) => readyState < 2).length;
-  }
-
-  get line() {
-    const line = this.document.querySelector(".liveop-connection");
-    return line.hidden ? "" : `${line.dataset.kind}: ${line.textContent}`;
-  }
-
-  /** The stream says something. */
-  async say(name, data = {}, id = "") {
-    this.stream.readyState = 1;
-    this.stream.dispatchEvent(new this.window.MessageEvent(name, { data: JSON.stringify(data), lastEventId: id }));
-    await this.pass(20);
-  }
-
-  /** The stream ends with an error, for good where the answer was none. */
-  fail({ refused = false } = {}) {
-    this.stream.readyState = refused ? 2 : 0;
-    this.stream.onerror(new this.window.Event("error"));
-  }
-
-  async show(hidden) {
-    this.hidden = hidden;
-    this.document.dispatchEvent(new this.window.Event("visibilitychange"));
-    await this.pass(0);
-  }
-
-  async event(name, persisted) {
-    const event = persisted === undefined ? new this.window.Event(name) : new this.window.PageTransitionEvent(name, { persisted });
-    this.window.dispatchEvent(event);
-    await this.pass(0);
-  }
-}
-
-const LIVE = "live: Live";
-const LOST = "lost: Connection lost, trying again…";
-const FETCHED = "fetched: No live updates just now: fetched every few seconds.";
-const GONE = { status: 0 };
-
-/** A page whose stream has said something. */
-async function live(html, options) {
-  const world = new World(html, options);
-  await world.say("ping", {}, "cursor-1");
-  await world.pass(200);
-  return world;
-}
+import { BEGIN, FETCHED, GONE, ID, LIVE, LOST, PAGE, World, list, live, operation, token } from "./world.mjs";
 
 test("a stream is opened with the page's token, and the first thing that it says makes the page live", async () => {
   const world = new World();
@@ -204,7 +40,8 @@ test("after that the page is fetched, and its token and its forms' token are gon
   await world.pass(0);
   const [page] = world.fetches;
   assert.equal(new URL(page.url, "https://host.example").pathname, PAGE);
-  assert.deepEqual([page.headers["X-Liveops"], page.redirect], ["1", "manual"]);
+  assert.deepEqual([page.headers["X-Liveops"], page.redirect, page.cache], ["1", "manual", "no-store"]);
+  assert.equal(page.signal, "at most 15000 ms");
   assert.equal(world.streams.length, 3);
   assert.equal(world.stream.url.searchParams.get("token"), token("second"));
   assert.equal(world.stream.url.searchParams.get("last_event_id"), "cursor-1");
@@ -435,6 +272,7 @@ test("who is signed out gets a link, and no request is made until they look agai
   const asked = world.fetches.length;
   await world.pass(100_000);
   assert.deepEqual([world.fetches.length, world.isOpen], [asked, 0]);
+  assert.equal(world.heard()[1], "You are signed out.", "an alert");
   assert.deepEqual(world.announced.length, 1);
   // They sign in with another window: the forms need that session's token.
   world.answer = () => ({ status: 200, body: operation({ token: token("second", 900), csrf: "another" }) });
@@ -446,14 +284,53 @@ test("who is signed out gets a link, and no request is made until they look agai
   assert.equal(world.line, LIVE);
 });
 
-test("what is gone is not asked for again", async () => {
+for (const status of [403, 404, 410]) {
+  test(`what is gone is not asked for again (${status})`, async () => {
+    const world = await live();
+    world.answer = () => ({ status });
+    world.fail({ refused: true });
+    await world.pass(60_000);
+    assert.equal(world.line, "lost: This can’t be shown any more. Reload the page");
+    assert.deepEqual([world.fetches.length, world.isOpen], [1, 0]);
+    assert.equal(world.heard()[1], "This can’t be shown any more.", "an alert");
+  });
+}
+
+test("a page that leads elsewhere means signed out", async () => {
   const world = await live();
-  world.answer = () => ({ status: 404 });
+  world.answer = () => ({ status: 302, type: "opaqueredirect" });
   world.fail({ refused: true });
   await world.pass(60_000);
-  assert.equal(world.line, "lost: This can’t be shown any more. Reload the page");
-  assert.deepEqual([world.fetches.length, world.isOpen], [1, 0]);
+  assert.equal(world.line, "lost: You are signed out. Sign in and come back");
+  assert.equal(world.fetches.length, 1);
 });
+
+test("a state that a fetched page brings is told like one that the stream brings", async () => {
+  const world = await live();
+  const told = () => world.events.splice(0).map(({ type, ...detail }) => [type, detail]);
+  await world.say("state", { state: "running" });
+  const of = { operation: ID.slice(3), target: ID };
+  assert.deepEqual(told(), [["liveop:state", { ...of, state: "running" }]]);
+  world.answer = () => ({ status: 200, body: operation({ state: "cancelling", token: token("second") }) });
+  world.fail({ refused: true });
+  await world.pass(200);
+  assert.deepEqual(told(), [["liveop:state", { ...of, state: "cancelling" }]]);
+  world.answer = () => ({ status: 200, body: operation({ state: "cancelled", token: "" }) });
+  world.fail({ refused: true });
+  await world.pass(5000);
+  const end = { ...of, state: "cancelled", url: PAGE, redirect: null };
+  assert.deepEqual(told(), [["liveop:state", { ...of, state: "cancelled" }], ["liveop:end", end]]);
+});
+
+for (const [more, pages] of [["", 0], ["data-liveop-known-only", 1]]) {
+  test(`a list fetches its page as soon as its stream is open where that brings a part only (${more})`, async () => {
+    const world = new World(list({ more }));
+    assert.equal(world.fetches.length, 0);
+    world.stream.onopen?.(new world.window.Event("open"));
+    await world.say("ping");
+    assert.equal(world.fetches.length, pages);
+  });
+}
 
 test("an operation whose end was missed is ended by its page", async () => {
   const world = await live();

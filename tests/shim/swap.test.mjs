@@ -1,19 +1,7 @@
 // What the shim does to a page: a page in jsdom, a stream that the test speaks for, and frames that it draws.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { JSDOM, VirtualConsole } from "jsdom";
-
-const SHIM = readFileSync(new URL("../../assets/liveops.js", import.meta.url), "utf8");
-const [ONE, TWO] = ["op-67e55044-10b1-426f-9247-bb680e5fe0c8", "op-00000000-0000-4000-8000-000000000002"];
-const BADGES = {
-  waiting: "… Waiting", running: "● Running", cancelling: "◌ Cancelling", succeeded: "✓ Done", failed: "✕ Failed",
-  cancelled: "■ Cancelled", interrupted: "↯ Interrupted",
-};
-
-function token(payload = { exp: 9e9 }) {
-  return `v1.${Buffer.from(JSON.stringify(payload)).toString("base64url")}.x`;
-}
+import { BADGES, ONE, Page as Base, TWO, address, list, row, token } from "./page.mjs";
 
 function status(id, state) {
   const [sign, word] = BADGES[state].split(" ");
@@ -37,34 +25,18 @@ function lines(id, from, to) {
 
 function container(id, { state = "running", percent = 10, log = 3, extra = "", more = "", over = false } = {}) {
   return `<section id="${id}" class="liveop" data-liveop-channel="liveop.${id.slice(3)}" data-liveop-stream="/stream" data-liveop-state="${state}"
-    ${over ? "" : `data-liveop-token="${token()}"`} data-liveop-page="/operations/${id.slice(3)}" data-liveop-log-tail="200" ${more}>
+    ${over ? "" : `data-liveop-token="${token()}"`} data-liveop-page="${address(id)}" data-liveop-log-tail="200" ${more}>
     ${status(id, state)}<h1 class="liveop-title">Import</h1>${stages(id)}${progress(id, percent)}<div id="${id}-result"></div>
     <div id="${id}-extra">${extra}</div><div id="${id}-log"><div id="${id}-log-lines" tabindex="0">${lines(id, 1, log)}</div></div>
     <div class="liveop-connection" hidden></div></section>`;
 }
 
-function list(rows) {
-  return `<section id="operations" data-liveop-channel="liveops.user.u" data-liveop-stream="/stream" data-liveop-token="${token()}"
-    data-liveop-page="/operations"><table><tbody id="operations-rows">${rows.join("")}</tbody></table>
-    <div class="liveop-connection" hidden></div></section>`;
-}
-
-function row(n, text) {
-  return `<tr id="op-${n}-row"><td>${text}</td></tr>`;
-}
-
-/** A page with the shim in it. */
-class Page {
-  constructor(body = container(ONE), { path = `/operations/${ONE.slice(3)}` } = {}) {
-    const html = `<!doctype html><meta name="liveops-csrf" content="c"><title>The site</title>${body}`;
-    const virtualConsole = new VirtualConsole();
-    this.leavings = 0; // jsdom says each time that it can't go elsewhere
-    virtualConsole.on("jsdomError", ({ message }) => { this.leavings += Number(/navigation/.test(message)); });
-    const { window } = new JSDOM(html, { url: `https://host.example${path}`, runScripts: "outside-only", virtualConsole });
-    Object.assign(this, { window, document: window.document, frames: [], timers: [], streams: [], fetched: [], events: [], hidden: false, answers: {} });
-    const page = this;
-    Object.defineProperty(this.document, "hidden", { get: () => this.hidden });
-    Object.assign(window, {
+/** A page with the shim in it, whose frames and timers come when the test says so. */
+class Page extends Base {
+  constructor(body = container(ONE), { path } = {}) {
+    super(`<!doctype html><meta name="liveops-csrf" content="c"><title>The site</title>${body}`, { path });
+    Object.assign(this, { frames: [], timers: [], fetched: [], answers: {} });
+    this.run({
       requestAnimationFrame: (action) => (this.frames.push(action), action),
       cancelAnimationFrame: (action) => { this.frames = this.frames.filter((one) => one !== action); },
       setTimeout: (action, delay) => this.timers.push({ action, delay }),
@@ -75,35 +47,11 @@ class Page {
         const body = await this.answers[pathname];
         return { status: body ? 200 : 500, ok: !!body, type: "basic", text: async () => body };
       },
-      EventSource: class extends window.EventTarget {
-        static CLOSED = 2;
-        readyState = 1;
-        constructor(url) {
-          super();
-          this.url = new URL(url, window.location);
-          page.streams.push(this);
-        }
-        close() { this.readyState = 2; }
-      },
     });
-    window.AbortSignal.timeout = () => undefined;
-    window.performance.getEntriesByType = () => [{ nextHopProtocol: "h2" }];
-    window.BroadcastChannel = class { postMessage() {} close() {} };
-    this.document.hasFocus = () => true;
-    for (const name of ["liveop:fragment", "liveop:state", "liveop:end"]) {
-      this.document.addEventListener(name, ({ type, detail, target }) => this.events.push({ type, target: target.id, ...detail }));
-    }
-    window.eval(SHIM);
-  }
-
-  /** The stream says something, unless it is closed; nothing is drawn yet. */
-  say(name, data, id = "", stream = this.streams.at(-1)) {
-    if (stream.readyState === 2) return;
-    stream.dispatchEvent(new this.window.MessageEvent(name, { data: JSON.stringify(data), lastEventId: id }));
   }
 
   fragment(id, swap, html, cursor = "") {
-    this.say("fragment", { id, swap, html }, cursor);
+    this.speak("fragment", { id, swap, html }, cursor);
   }
 
   /** Draws a frame; the answer is how many callbacks waited for it. */
@@ -127,22 +75,8 @@ class Page {
     for (let i = 0; i < 5; i++) await new Promise(setImmediate);
   }
 
-  show(hidden) {
-    this.hidden = hidden;
-    this.document.dispatchEvent(new this.window.Event("visibilitychange"));
-  }
-
-  get(id) {
-    return this.document.getElementById(id);
-  }
-
   log(id = ONE) {
     return [...this.get(`${id}-log-lines`).children].map((line) => Number(line.id.split("-").pop()));
-  }
-
-  /** What a screen reader was given, politely and at once. */
-  heard() {
-    return ["status", "alert"].map((role) => this.document.querySelector(`body > [role=${role}]`).textContent);
   }
 }
 
@@ -184,7 +118,7 @@ test("ids of others are left alone", () => {
   const before = page.document.body.innerHTML;
   const [one, , rows] = page.streams;
   const hostile = `<b id="x">hostile</b>`;
-  const send = (stream, id) => ["outer", "inner", "append", "prepend"].forEach((swap) => page.say("fragment", { id, swap, html: hostile }, "", stream));
+  const send = (stream, id) => ["outer", "inner", "append", "prepend"].forEach((swap) => page.speak("fragment", { id, swap, html: hostile }, "", stream));
   for (const id of [ONE, TWO, `${TWO}-status`, "outside", `${ONE}-outside`, "operations", "operations-rows", "op-1-row", "", "html", "liveop-status"]) send(one, id);
   for (const id of ["operations", "outside", ONE, `${ONE}-status`, `${ONE}-log-1`, `${ONE}-row`]) send(rows, id);
   page.frame();
@@ -197,7 +131,7 @@ test("ids of others are left alone", () => {
 test("a fragment brings no second element of an id that is somewhere else", () => {
   const page = new Page(`<p id="outside">mine</p>${container(ONE)}${container(TWO)}`);
   const html = `<p id="outside">no</p><p id="${TWO}-status">no</p>${lines(ONE, 4, 4)}`;
-  page.say("fragment", { id: `${ONE}-log-lines`, swap: "append", html }, "", page.streams[0]);
+  page.speak("fragment", { id: `${ONE}-log-lines`, swap: "append", html }, "", page.streams[0]);
   page.frame();
   assert.deepEqual(page.log(ONE), [1, 2, 3, 4]);
   assert.equal(page.get("outside").textContent, "mine");
@@ -262,10 +196,10 @@ test("a button that stays keeps its node among others that come and go", () => {
 test("all that came is painted once, with the next frame, in its order", () => {
   const page = new Page();
   page.frame();
-  page.say("state", { state: "running" });
+  page.speak("state", { state: "running" });
   for (let percent = 11; percent <= 60; percent++) page.fragment(`${ONE}-progress`, "outer", progress(ONE, percent));
   page.fragment(`${ONE}-log-lines`, "append", lines(ONE, 4, 4));
-  page.say("state", { state: "cancelling" });
+  page.speak("state", { state: "cancelling" });
   assert.deepEqual([page.log(), page.events], [[1, 2, 3], []], "nothing yet");
   assert.equal(page.frames.length, 1);
   page.frame();
@@ -278,10 +212,10 @@ test("all that came is painted once, with the next frame, in its order", () => {
 test("a tab that is hidden before its next frame has all of it, and comes back with its cursor", () => {
   const page = new Page();
   page.fragment(`${ONE}-log-lines`, "append", lines(ONE, 4, 4), "cursor-4");
-  page.show(true);
+  page.turn(true);
   assert.deepEqual(page.log(), [1, 2, 3, 4]);
   assert.equal(page.streams[0].readyState, 2);
-  page.show(false);
+  page.turn(false);
   assert.equal(page.streams.at(-1).url.searchParams.get("last_event_id"), "cursor-4");
 });
 
@@ -305,7 +239,7 @@ for (const swap of ["append", "outer"]) {
     const all = swap === "outer" ? `<div id="${ONE}-log-lines">${lines(ONE, 2, 1303)}</div>` : lines(ONE, 2, 1303);
     const first = page.get(`${ONE}-log-2`);
     page.fragment(`${ONE}-log-lines`, swap, all);
-    page.say("end", { state: "succeeded" });
+    page.speak("end", { state: "succeeded" });
     const seen = [];
     while (page.frame()) seen.push(page.log().length);
     const begin = swap === "outer" ? 2 : 1;
@@ -317,19 +251,49 @@ for (const swap of ["append", "outer"]) {
   });
 }
 
+test("what takes long to parse has a frame of its own", () => {
+  const page = new Page();
+  page.frame();
+  const seen = () => [page.document.querySelector("progress").value, page.get(`${ONE}-extra`).textContent.length > 90_000];
+  page.fragment(`${ONE}-progress`, "outer", progress(ONE, 50));
+  page.fragment(`${ONE}-extra`, "inner", `<p>${"x".repeat(100_001)}</p>`);
+  page.fragment(`${ONE}-progress`, "outer", progress(ONE, 60));
+  page.frame();
+  assert.deepEqual(seen(), [50, false], "parsed, and no more");
+  page.frame();
+  assert.deepEqual(seen(), [60, true]);
+  page.fragment(`${ONE}-progress`, "outer", progress(ONE, 70));
+  page.fragment(`${ONE}-extra`, "inner", "");
+  page.fragment(`${ONE}-extra`, "inner", `<p>${"x".repeat(99_000)}</p>`);
+  page.frame();
+  assert.deepEqual(seen(), [70, true], "less does not wait");
+});
+
+test("a page that is fetched brings all of its log; the stream keeps the tail again", async () => {
+  const page = new Page();
+  page.answers[address()] = container(ONE, { log: 300 });
+  page.stream.onerror(new page.window.Event("error"));
+  await page.answered();
+  page.frame();
+  assert.deepEqual(page.log(), upTo(300));
+  page.fragment(`${ONE}-log-lines`, "append", lines(ONE, 301, 301));
+  page.frame();
+  assert.deepEqual(page.log(), upTo(301, 102));
+});
+
 test("a long log is whole at once when its tab is hidden", () => {
   const page = new Page(container(ONE).replace('log-tail="200"', 'log-tail="10000"'));
   page.fragment(`${ONE}-log-lines`, "append", lines(ONE, 4, 2000), "c");
   page.frame();
   assert.ok(page.log().length < 2000);
-  page.show(true);
+  page.turn(true);
   assert.deepEqual(page.log(), upTo(2000));
 });
 
 test("what a list's stream says while its page is fetched comes after the page", async () => {
   const path = "/operations";
   const page = new Page(list([row(1, "one"), row(9, "gone since")]), { path });
-  page.say("ping", {});
+  page.speak("ping", {});
   page.streams[0].onerror(new page.window.Event("error"));
   page.settle(1000);
   let answer;
@@ -350,7 +314,7 @@ test("what a list's stream says while its page is fetched comes after the page",
 test("the tab says the percent, and how it ended", () => {
   const page = new Page(container(ONE, { percent: 28.999 }));
   const title = (state, percent) => {
-    page.say("state", { state });
+    page.speak("state", { state });
     page.fragment(`${ONE}-status`, "outer", status(ONE, state));
     page.fragment(`${ONE}-progress`, "outer", progress(ONE, percent));
     page.frame();
@@ -372,7 +336,7 @@ test("milestones are said once: the start, a stage, each quarter, the end", () =
   const page = new Page(container(ONE, { state: "waiting", percent: undefined }));
   const said = (...fragments) => {
     for (const [name, html] of fragments) {
-      if (name === "state") page.say("state", { state: html }), page.fragment(`${ONE}-status`, "outer", status(ONE, html));
+      if (name === "state") page.speak("state", { state: html }), page.fragment(`${ONE}-status`, "outer", status(ONE, html));
       else page.fragment(`${ONE}-${name}`, "outer", html);
     }
     page.document.querySelector("body > [role=status]").textContent = "";
@@ -391,7 +355,7 @@ test("milestones are said once: the start, a stage, each quarter, the end", () =
   assert.equal(said(["stages", stages(ONE, "Write")], ["progress", progress(ONE, 80)]), "Write. 75 %");
   assert.equal(said(["progress", progress(ONE, 100)]), "");
   assert.equal(said(["state", "succeeded"], ["result", `<div id="${ONE}-result"><h2 class="liveop-outcome-title">Done</h2></div>`]), "Import: Done");
-  page.say("end", { state: "succeeded" });
+  page.speak("end", { state: "succeeded" });
   assert.equal(said(), "");
   assert.equal(page.heard()[1], "", "nothing of it was an error");
 });
@@ -401,10 +365,10 @@ for (const state of ["failed", "interrupted"]) {
     const page = new Page();
     page.settle();
     assert.deepEqual(page.heard(), ["Import: Running", ""]);
-    page.say("state", { state });
+    page.speak("state", { state });
     page.fragment(`${ONE}-status`, "outer", status(ONE, state));
     page.fragment(`${ONE}-result`, "outer", `<div id="${ONE}-result"><h2 class="liveop-outcome-title">No such table</h2></div>`);
-    page.say("end", { state });
+    page.speak("end", { state });
     let changes = 0;
     new page.window.MutationObserver(() => changes++).observe(page.document.querySelector("body > [role=alert]"), { childList: true });
     page.settle();
@@ -431,29 +395,29 @@ test("the end is told once; nothing that comes after it counts", () => {
   const page = new Page();
   const [stream] = page.streams;
   page.fragment(`${ONE}-status`, "outer", status(ONE, "succeeded"));
-  page.say("end", { state: "succeeded", url: "/operations/x", redirect: null }, "last");
+  page.speak("end", { state: "succeeded", url: "/operations/x", redirect: null }, "last");
   assert.equal(stream.readyState, 2, "the server's closing is no lost connection");
-  page.say("end", { state: "failed" }, "", stream);
-  page.say("state", { state: "running" }, "", stream);
+  page.speak("end", { state: "failed" }, "", stream);
+  page.speak("state", { state: "running" }, "", stream);
   page.frame();
   const ends = page.events.filter(({ type }) => type === "liveop:end");
   assert.deepEqual(ends.map(({ target, state }) => [target, state]), [[ONE, "succeeded"]]);
   const { dataset } = page.get(ONE);
   assert.deepEqual([dataset.liveopState, dataset.liveopToken], ["succeeded", undefined]);
-  page.show(true);
-  page.show(false);
+  page.turn(true);
+  page.turn(false);
   assert.equal(page.streams.length, 1);
 });
 
 test("a chain goes on in its place, and its redirect is followed where it was seen to run", async () => {
   const page = new Page();
-  const next = `/operations/${TWO.slice(3)}`;
+  const next = address(TWO);
   const title = page.document.querySelector("h1");
   title.tabIndex = -1;
   title.focus();
   page.answers[next] = `<meta name="liveops-csrf" content="d">${container(TWO)}`;
-  page.say("chain", { url: next });
-  page.say("end", { state: "succeeded", redirect: "/elsewhere" });
+  page.speak("chain", { url: next });
+  page.speak("end", { state: "succeeded", redirect: "/elsewhere" });
   page.frame();
   await page.answered();
   assert.equal(page.get(ONE), null);
@@ -461,7 +425,7 @@ test("a chain goes on in its place, and its redirect is followed where it was se
   assert.equal(page.document.querySelector("meta").content, "d");
   assert.equal(page.document.activeElement, page.document.querySelector("h1"));
   assert.equal(page.streams.length, 2);
-  page.say("end", { state: "succeeded", redirect: `${next}#there` });
+  page.speak("end", { state: "succeeded", redirect: `${next}#there` });
   page.frame();
   assert.equal(page.window.location.hash, "#there");
   page.settle();
@@ -472,9 +436,9 @@ test("a chain goes on in its place, and its redirect is followed where it was se
 test("a redirect leads to pages of the web only", () => {
   const leaves = (redirect) => {
     const page = new Page();
-    page.say("end", { state: "succeeded", redirect });
+    page.speak("end", { state: "succeeded", redirect });
     page.frame();
-    return page.leavings;
+    return page.leavings.length;
   };
   assert.equal(leaves("/elsewhere"), 1);
   assert.deepEqual(["data:text/html,x", "file:///etc/passwd"].map(leaves), [0, 0]);
@@ -482,8 +446,8 @@ test("a redirect leads to pages of the web only", () => {
 
 test("a chain to another site is not followed", async () => {
   const page = new Page();
-  page.say("chain", { url: "https://elsewhere.example/operations/x" });
-  page.say("end", { state: "succeeded" });
+  page.speak("chain", { url: "https://elsewhere.example/operations/x" });
+  page.speak("end", { state: "succeeded" });
   page.frame();
   await page.answered();
   assert.deepEqual(page.fetched, []);
@@ -498,6 +462,6 @@ for (const [what, text] of Object.entries({
 })) {
   test(`a token that ${what} opens no stream: the page is asked for another one`, () => {
     const page = new Page(container(ONE).replace(/data-liveop-token="[^"]*"/, `data-liveop-token="${text}"`));
-    assert.deepEqual([page.streams.length, page.fetched], [0, [`/operations/${ONE.slice(3)}`]]);
+    assert.deepEqual([page.streams.length, page.fetched], [0, [address()]]);
   });
 }

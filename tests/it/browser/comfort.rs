@@ -48,12 +48,31 @@ async fn times_go_on_and_silence_is_told_from_a_lost_connection() {
     browser.wait_for(".liveop-stage[data-state=\"current\"]").await;
     browser.run("window.heard = 0; document.addEventListener('liveop:fragment', () => window.heard++)").await;
     // From the one figure that the server gave.
-    for text in ["2 s", "3 s"] {
-        browser.wait_until(&format!("{} === '{text}'", text_of(".liveop-elapsed"))).await;
+    let now =
+        browser.run(&format!("return {}", seconds(".liveop-elapsed"))).await.as_u64().expect("a figure");
+    for more in [1, 2] {
+        browser.wait_until(&format!("{} >= {}", seconds(".liveop-elapsed"), now + more)).await;
     }
     assert_eq!(browser.run("return window.heard").await, 0, "the server said nothing");
-    browser.wait_until(&format!("{} >= 3", seconds(".liveop-stage-time"))).await;
+    browser.wait_until(&format!("{} >= 2", seconds(".liveop-stage-time"))).await;
     assert_eq!(browser.text(&format!("return {}", text_of(".liveop-note"))).await, "");
+    let leave = "const leave = document.querySelector('.liveop-leave'); return leave.checkVisibility() ? leave.textContent : ''";
+    assert_eq!(browser.text(leave).await, "You can close this page; it goes on.");
+
+    // Silence is one from the fortieth second on: in one go, so that nothing comes in between.
+    let silence =
+        "const [now, root] = [performance.now, document.querySelector('.liveop')], begin = performance.now();
+        performance.now = () => begin;
+        root.dispatchEvent(new CustomEvent('liveop:fragment', { bubbles: true }));
+        const said = [30, 39.9, 40, 59].map((seconds) => {
+            performance.now = () => begin + seconds * 1000;
+            root.querySelector('.liveop-log-lines').dispatchEvent(new Event('scroll'));
+            return root.querySelector('.liveop-note').textContent;
+        });
+        performance.now = now;
+        return said.join('|')";
+    let said = browser.text(silence).await;
+    assert_eq!(said, "||No news for 40 s, still connected.|No news for 50 s, still connected.");
 
     // A page that is opened meanwhile begins with the true time, though nothing changed since the begin.
     browser.page.refresh().await.expect("loaded again");
@@ -208,7 +227,8 @@ async fn a_log_is_read_in_peace() {
     browser.press("Cancel").await;
     browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
     browser.run(&format!("{log}.scrollTop = 0")).await;
-    let useless = "[...document.querySelectorAll('.liveop-pause, .liveop-jump, .liveop-notify')]";
+    let useless =
+        "[...document.querySelectorAll('.liveop-pause, .liveop-jump, .liveop-notify, .liveop-leave')]";
     browser.wait_until(&format!("!{useless}.some((button) => button.checkVisibility())")).await;
     browser.assert_clean().await;
 }
@@ -224,6 +244,11 @@ async fn what_failed_says_what_helps_and_can_be_copied() {
     browser.press("Start").await;
     let id = operation(&browser).await;
     browser.wait_for(".liveop[data-liveop-state=\"failed\"]").await;
+    // What it came to is read first, and seen first.
+    let order = "return [...document.querySelectorAll('.liveop-outcome, .liveop-work, .liveop-log')]
+        .map((e) => [e.classList[1], e.getBoundingClientRect().top])
+        .map(([name, top], at, all) => at && top < all[at - 1][1] ? `${name} is above` : name).join(', ')";
+    assert_eq!(browser.text(order).await, "liveop-outcome, liveop-work, liveop-log");
     // The same file would fail again.
     let primary = text_of(".liveop-primary");
     assert_eq!(browser.text(&format!("return {primary}")).await, "Choose another file");
@@ -251,7 +276,7 @@ async fn what_failed_says_what_helps_and_can_be_copied() {
 }
 
 /// Stands in for the browser's notifications, which nobody sees here, and its window that comes to the front.
-const NOTIFICATIONS: &str = "
+pub(super) const NOTIFICATIONS: &str = "
     window.asked = 0;
     window.shown = [];
     window.focus = () => window.focused = true;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::look::assert_accessible;
+use super::comfort::NOTIFICATIONS;
 use super::simulate;
 use crate::harness::{Chromium, Proxy, Server, until};
 
@@ -166,15 +167,18 @@ async fn offline_is_said_before_anything_fails_and_online_goes_on() {
 }
 
 #[tokio::test]
-async fn a_hidden_tab_has_no_stream_its_title_stays_true_and_it_catches_up() {
+async fn a_hidden_tab_has_no_stream_what_it_shows_stays_true_and_it_catches_up() {
     let server = Server::start().await;
     let proxy = Proxy::before(server.address).await;
     let browser = Chromium::signed_in_at(proxy.address, &server).await;
     let client = browser.client(&server).await;
     browser.hurry(10).await;
+    browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": NOTIFICATIONS })).await;
     let id = simulate(&browser, STEADY).await;
     browser.wait_for(LIVE).await;
     listen(&browser).await;
+    browser.press("Notify me when it is done").await;
+    browser.wait_for(".liveop-notify[aria-pressed=\"true\"]").await;
     let page = browser.tab().await;
     let list = browser.new_tab().await;
     browser.open("/operations").await;
@@ -185,6 +189,10 @@ async fn a_hidden_tab_has_no_stream_its_title_stays_true_and_it_catches_up() {
     streams(&proxy, 1).await;
     let title = browser.text("return document.title").await;
     browser.wait_until(&format!("/^\\d+ %/.test(document.title) && document.title !== '{title}'")).await;
+    let icon = "decodeURIComponent(document.querySelector('link[rel=icon]').href)";
+    let drawn = format!("/dasharray=\"(\\d+)/.exec({icon})?.[1]");
+    let percent = "/^\\d+/.exec(document.title)[0]";
+    browser.wait_until(&format!("document.title !== '{title}' && {drawn} === {percent}")).await;
     assert_eq!(proxy.streams(), 1, "that of the tab in front");
     browser.look_at(&page).await;
     lines_come(&browser).await;
@@ -194,12 +202,15 @@ async fn a_hidden_tab_has_no_stream_its_title_stays_true_and_it_catches_up() {
     let second = client.simulate(STEADY).await;
     browser.look_at(&list).await;
     browser.wait_for(&format!("#op-{second}-row")).await;
-    // What ends out of sight is in the title all the same.
+    // What ends out of sight is in the title and the icon all the same, and told to who asked for it.
     browser.look_at(&page).await;
     browser.put_in_front(&list).await;
     browser.wait_until("document.hidden").await;
     client.command(&id, "cancel").await;
     browser.wait_until("document.title.startsWith('■ Cancelled')").await;
+    browser.wait_until(&format!("{icon}.includes('#566070')")).await;
+    browser.wait_until("window.shown.length === 1").await;
+    assert_eq!(browser.text("return window.shown[0].body").await, "Cancelled. It was cancelled");
     assert_eq!(browser.run("return document.hidden && window.stillHere").await, true);
 }
 

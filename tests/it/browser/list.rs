@@ -228,6 +228,11 @@ async fn an_older_page_changes_what_it_has_and_gets_nothing_new() {
     browser.wait_for(&row(&slow, "cancelled")).await;
     let rows = "return [...document.querySelectorAll('#operations-rows > tr')].map((e) => e.id).join(' ')";
     assert_eq!(browser.text(rows).await, format!("op-{slow}-row"), "{newest} is on the first page");
+    // The last of them is removed, as old ones are.
+    let empty = "const empty = document.querySelector('.site-empty'); return empty.checkVisibility() ? empty.querySelector('h2').textContent : ''";
+    assert_eq!(browser.text(empty).await, "");
+    browser.run(&format!("document.getElementById('op-{slow}-row').remove()")).await;
+    assert_eq!(browser.text(empty).await, "No more operations here");
     browser.assert_clean().await;
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::embed::{import, signed_in};
 use super::simulate;
 use crate::embed::Shop;
-use crate::harness::{Chromium, Server};
+use crate::harness::{Chromium, Proxy, Server};
 use crate::start::csv;
 
 /// How a reader likes it, and how wide the window is.
@@ -18,6 +18,12 @@ async fn dress(browser: &Chromium, scheme: &str, width: u32) {
     browser.cdp("Emulation.setDeviceMetricsOverride", &size).await;
 }
 
+/// One thing that a reader likes, and nothing else.
+async fn prefer(browser: &Chromium, feature: &str, value: &str) {
+    let media = json!({ "media": "", "features": [{ "name": feature, "value": value }] });
+    browser.cdp("Emulation.setEmulatedMedia", &media).await;
+}
+
 /// The window as it was.
 async fn undress(browser: &Chromium) {
     browser.cdp("Emulation.setEmulatedMedia", &json!({ "media": "", "features": [] })).await;
@@ -26,13 +32,17 @@ async fn undress(browser: &Chromium) {
 
 /// axe finds nothing wrong with the page as it is now, light and wide or dark and narrow.
 pub(super) async fn assert_accessible(browser: &Chromium, what: &str) {
+    assert_accessible_to(browser, &[("light", 1000), ("dark", 320)], what).await;
+}
+
+async fn assert_accessible_to(browser: &Chromium, readers: &[(&str, u32)], what: &str) {
     if browser.text("return document.contentType").await != "text/html" {
         return;
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/node_modules/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(file).expect("axe-core is there: scripts/setup-tests installs it");
     browser.run(&axe).await;
-    for (scheme, width) in [("light", 1000), ("dark", 320)] {
+    for &(scheme, width) in readers {
         dress(browser, scheme, width).await;
         let run = "return axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })
             .then(({ violations, passes }) => passes.length < 5 ? ['too little is looked at'] : violations.flatMap(({ id, nodes }) =>
@@ -285,18 +295,58 @@ async fn every_page_fits_from_320_px_on_in_both_directions_and_on_paper() {
     simulate(&browser, &[("steps", "100000"), ("delay_ms", "20"), ("log_every", "1")]).await;
     browser.wait_for(".liveop-bar[value]").await;
     assert_fits(&browser, "one that runs").await;
-    let forced = json!({ "features": [{ "name": "forced-colors", "value": "active" }, { "name": "prefers-reduced-motion", "value": "reduce" }] });
-    browser.cdp("Emulation.setEmulatedMedia", &forced).await;
+    prefer(&browser, "forced-colors", "active").await;
     for element in [".liveop-bar", ".liveop-badge"] {
         let border = format!("return getComputedStyle(document.querySelector('{element}')).borderTopWidth");
         assert_eq!(browser.text(&border).await, "1px", "{element}");
     }
-    // And nothing moves for those who don't like that.
-    browser.run("document.querySelector('.liveop-bar').removeAttribute('value')").await;
-    let moving =
-        "return document.getAnimations().map((animation) => animation.animationName || 'a transition')";
+    // And nothing moves for those who don't like that. In one go: the next fragment brings the bar's value back.
+    let moving = "const bar = document.querySelector('.liveop-bar'); bar.removeAttribute('value');
+        const style = getComputedStyle(bar, '::-webkit-progress-value').transitionDuration;
+        return [...document.getAnimations().map((animation) => animation.animationName || 'a transition'), style].filter((moves) => moves !== '0s')";
+    prefer(&browser, "prefers-reduced-motion", "no-preference").await;
+    assert!(faults(&browser, moving).await.contains(&"liveop-pass".to_owned()), "for others something does");
+    prefer(&browser, "prefers-reduced-motion", "reduce").await;
     assert_eq!(faults(&browser, moving).await, Vec::<String>::new());
     assert_log_keeps_its_size(&browser).await;
+}
+
+#[tokio::test]
+async fn what_a_page_is_only_for_a_while_is_accessible_too() {
+    let server = Server::start().await;
+    let proxy = Proxy::before(server.address).await;
+    let browser = Chromium::signed_in_at(proxy.address, &server).await;
+    let client = browser.client(&server).await;
+    let fields = [("steps", "100000"), ("delay_ms", "20"), ("log_every", "1"), ("stages", "2")];
+    let running = simulate(&browser, &fields).await;
+    browser.wait_until("document.querySelectorAll('.liveop-line').length > 60").await;
+    let everybody = [("light", 1000), ("light", 320), ("dark", 1000), ("dark", 320)];
+    assert_accessible_to(&browser, &everybody, "one that runs").await;
+    let jump = "!document.querySelector('.liveop-jump').hidden";
+    browser.run("document.querySelector('.liveop-log-lines').scrollTop = 0").await;
+    browser.wait_until(jump).await;
+    assert_accessible(&browser, "a log that is behind").await;
+    assert_eq!(browser.run(&format!("return {jump}")).await, true, "it is still there");
+    proxy.cut();
+    let lost = "document.querySelector('.liveop-connection').dataset.kind === 'lost'";
+    browser.wait_until(lost).await;
+    assert_accessible(&browser, "a connection that is lost").await;
+    assert_eq!(browser.run(&format!("return {lost}")).await, true, "it is still lost");
+
+    proxy.clear();
+    browser.open("/operations").await;
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    browser.run("document.querySelector('#operations-rows a').focus()").await;
+    client.simulate(&fields).await;
+    let news = "!document.querySelector('.site-news').hidden";
+    browser.wait_until(news).await;
+    assert_accessible(&browser, "rows that wait").await;
+    assert_eq!(browser.run(&format!("return {news}")).await, true, "they still wait");
+    browser.wait_for(".site-menu summary").await.click().await.expect("opened");
+    browser.wait_for(".site-menu[open]").await;
+    assert_accessible(&browser, "a menu that is open").await;
+    browser.wait_for(".site-menu[open]").await;
+    client.command(&running, "cancel").await;
 }
 
 #[tokio::test]

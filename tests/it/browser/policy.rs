@@ -4,6 +4,8 @@ use super::look::assert_accessible;
 use super::{operation, simulate};
 use std::process::Stdio;
 
+use serde_json::json;
+
 use crate::harness::{Ask, Chromium, Client, Server, liveops, signal, until};
 use crate::start::csv;
 
@@ -164,4 +166,40 @@ async fn no_page_does_what_the_policy_stops() {
     let witness = browser.witness().await;
     assert!(witness.contains("policy: require-trusted-types-for"), "{witness}");
     assert!(!browser.console().await.is_empty(), "the console is listened to");
+}
+
+/// Stands in for the stream, so that it says what our server never would.
+const STREAM: &str = "
+    window.EventSource = class extends EventTarget {
+        constructor() { super(); window.stream = this; this.readyState = 1; }
+        close() { this.readyState = 2; }
+    };
+";
+
+/// Where a page has no policy, too: what is parsed loads and runs nothing before it is on the page, and what never comes there nothing at all.
+#[tokio::test]
+async fn what_a_stream_brings_does_nothing_while_it_is_parsed() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": STREAM })).await;
+    browser.cdp("Page.setBypassCSP", &json!({ "enabled": true })).await;
+    let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100")]).await;
+    browser.wait_until("window.stream").await;
+    let say = async |swap: &str, html: &str| {
+        let fragment = json!({ "id": format!("op-{id}-extra"), "swap": swap, "html": html }).to_string();
+        let event = format!("new MessageEvent('fragment', {{ data: {} }})", json!(fragment));
+        browser.run(&format!("window.stream.dispatchEvent({event})")).await;
+    };
+    let hostile = |name: &str| {
+        format!(
+            "<img src=\"/healthz?{name}\" onerror=\"alert('{name}')\"><script>alert('script, {name}')</script>"
+        )
+    };
+    say("unknown", &hostile("parsed")).await;
+    // What the server sends as HTML is trusted, so this one runs, but for its script.
+    say("inner", &hostile("shown")).await;
+    browser.wait_until("sessionStorage.getItem('witness')").await;
+    assert_eq!(browser.witness().await, "alert: shown\n");
+    let loaded = "return performance.getEntriesByType('resource').map(({ name }) => name.split('?')[1]).filter(Boolean).join()";
+    assert!(!browser.text(loaded).await.contains("parsed"));
 }
