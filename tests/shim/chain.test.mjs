@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ONE, TWO, address } from "./page.mjs";
-import { GONE, LIVE, PAGE, live, operation, token } from "./world.mjs";
+import { GONE, LIVE, LOST, PAGE, live, operation, token } from "./world.mjs";
 
 const NEXT = address(TWO);
 const THREE = "op-00000000-0000-4000-8000-000000000003";
@@ -46,11 +46,19 @@ for (const answer of [GONE, { status: 503 }, { status: 404 }]) {
   });
 }
 
-test("a next one that never comes is not asked for without end", async () => {
-  const world = await handed(GONE);
+test("a next one that is not there is not asked for without end; a server that is away is, and that is said", async () => {
+  let world = await handed({ status: 404 });
   await world.pass(600_000);
   assert.equal(world.fetches.length, 6);
   assert.ok(world.get(ONE), "its page stays, with the link that it has");
+  world = await handed(GONE);
+  await world.pass(600_000);
+  const [last, before] = world.fetches.map(({ at }) => at).reverse();
+  assert.ok(last - before <= 15_000 && world.now - last <= 15_000, "at least every 15 s");
+  assert.equal(world.line, LOST);
+  world.answer = () => next();
+  await world.pass(15_000);
+  assert.ok(world.get(TWO));
 });
 
 test("who is signed out on the way gets a link", async () => {

@@ -313,7 +313,7 @@ test("a state that a fetched page brings is told like one that the stream brings
   assert.deepEqual(told(), [["liveop:state", { ...of, state: "running" }]]);
   world.answer = () => ({ status: 200, body: operation({ state: "cancelling", token: token("second") }) });
   world.fail({ refused: true });
-  await world.pass(200);
+  await world.pass(1000);
   assert.deepEqual(told(), [["liveop:state", { ...of, state: "cancelling" }]]);
   world.answer = () => ({ status: 200, body: operation({ state: "cancelled", token: "" }) });
   world.fail({ refused: true });

@@ -46,7 +46,7 @@ async function cancellable(answer) {
   return { world, button, requests, press, said: () => [button.textContent, button.getAttribute("aria-disabled")] };
 }
 
-for (const status of [204, 409]) {
+for (const status of [200, 204]) {
   test(`Cancel is sent by itself, once, and says so at once (${status})`, async () => {
     const page = await cancellable({ status });
     page.button.click();
@@ -56,7 +56,7 @@ for (const status of [204, 409]) {
     assert.deepEqual(page.said(), ["Cancelling…", "true"]);
     assert.equal(page.requests().length, 1, "what is pressed again sends nothing");
     const [{ url, headers, redirect, body }] = page.requests();
-    assert.deepEqual([url, headers["X-Liveops"], redirect, String(body)], [`${PAGE}/cancel`, "1", "manual", "csrf_token=csrf"]);
+    assert.deepEqual([new URL(url).pathname, headers["X-Liveops"], redirect, String(body)], [`${PAGE}/cancel`, "1", "manual", "csrf_token=csrf"]);
     assert.deepEqual([page.world.leavings, page.world.heard()[1]], [[], ""]);
   });
 }

@@ -269,16 +269,37 @@ test("what takes long to parse has a frame of its own", () => {
   assert.deepEqual(seen(), [70, true], "less does not wait");
 });
 
-test("a page that is fetched brings all of its log; the stream keeps the tail again", async () => {
+test("a page that is fetched brings its log, of which the tail stays", async () => {
   const page = new Page();
   page.answers[address()] = container(ONE, { log: 300 });
   page.stream.onerror(new page.window.Event("error"));
+  page.settle();
   await page.answered();
   page.frame();
-  assert.deepEqual(page.log(), upTo(300));
-  page.fragment(`${ONE}-log-lines`, "append", lines(ONE, 301, 301));
+  assert.deepEqual(page.log(), upTo(300, 101));
+});
+
+test("a form's field may have any name", async () => {
+  for (const name of ["id", "method", "attributes", "childNodes", "remove", "getAttribute"]) {
+    const page = new Page();
+    const region = `<div id="${ONE}-extra"><form id="${ONE}-f" method="post"><input name="${name}"></form></div>`;
+    for (const turn of [1, 2]) {
+      page.fragment(`${ONE}-extra`, "outer", region);
+      page.fragment(`${ONE}-progress`, "outer", progress(ONE, 50 + turn));
+      page.frame();
+      assert.equal(page.document.querySelector("progress").value, 50 + turn, `what follows ${name} counts all the same`);
+    }
+    assert.equal(page.document.querySelectorAll("form").length, 1, name);
+  }
+});
+
+test("where the page takes its container away, nothing is done to it any more", () => {
+  const page = new Page();
+  page.get(ONE).remove();
+  page.document.title = "another view";
+  page.fragment(`${ONE}-progress`, "outer", progress(ONE, 70));
   page.frame();
-  assert.deepEqual(page.log(), upTo(301, 102));
+  assert.deepEqual([page.document.title, page.stream.readyState], ["another view", 2]);
 });
 
 test("a long log is whole at once when its tab is hidden", () => {
