@@ -45,7 +45,9 @@
 
   /** The containers of operations. */
   function operations() {
-    return [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.liveop[id^="op-"]'))];
+    const roots = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.liveop[id^="op-"]'))];
+    // Of two that are called the same, ids lead to the first only.
+    return roots.filter((root) => document.getElementById(root.id) === root);
   }
 
   /** What is known of a container.
@@ -60,7 +62,7 @@
   function lookAtAll() {
     operations().forEach(look);
     for (const took of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-liveop-since]"))) {
-      write(took, duration(Math.max(0, (Date.now() - +new Date(took.dataset.liveopSince ?? "")) / 1000)));
+      if (!isLost(took.closest("[data-liveop-channel]"))) write(took, duration(Math.max(0, (Date.now() - +new Date(took.dataset.liveopSince ?? "")) / 1000)));
     }
   }
 
@@ -88,11 +90,10 @@
     if (attempt !== is.attempt || least > elapsed(is)) Object.assign(is, { attempt, elapsed: least, at: performance.now() });
     is.given = given;
     const now = elapsed(is);
-    write(facts.querySelector(".liveop-elapsed"), duration(now));
     // Without news from the server there is no telling.
-    if (line(root)?.dataset.kind !== "lost") {
-      write(facts.querySelector(".liveop-left"), duration(Math.max(1, Number(facts.dataset.left) + figure - now)));
-    }
+    if (isLost(root)) return;
+    write(facts.querySelector(".liveop-elapsed"), duration(now));
+    write(facts.querySelector(".liveop-left"), duration(Math.max(1, Number(facts.dataset.left) + figure - now)));
     for (const stage of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".liveop-stage[data-began]"))) {
       write(stage.querySelector(".liveop-stage-time"), duration(now - Number(stage.dataset.began)));
     }
@@ -237,7 +238,7 @@
    * @param {HTMLElement} root */
   async function notify(root) {
     if (!wanted.delete(root.id)) {
-      of(root).refused = (await Notification.requestPermission()) !== "granted";
+      of(root).refused = (await Notification.requestPermission().catch(() => "denied")) !== "granted";
       if (!of(root).refused) wanted.add(root.id);
     }
     say(told(root));
@@ -253,6 +254,7 @@
   /** Tells the end; of a chain that of its last.
    * @param {HTMLElement} root */
   function ended(root) {
+    leaveGone(root);
     if (!wanted.delete(root.id)) return;
     const next = root.dataset.liveopNext?.match(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/);
     if (next) wanted.add(`op-${next[0]}`);
@@ -269,6 +271,16 @@
     } catch {
       // Some telephones only let service workers do it.
     }
+  }
+
+  /** Takes the focus from a button that is there no longer than the operation runs to the title.
+   * @param {HTMLElement} root */
+  function leaveGone(root) {
+    const focused = document.activeElement;
+    const title = find(root, "h1");
+    if (!title || !focused?.matches(".liveop-notify, .liveop-pause, .liveop-jump") || !root.contains(focused)) return;
+    title.tabIndex = -1;
+    title.focus({ preventScroll: true });
   }
 
   // The tab's icon
@@ -291,7 +303,8 @@
   /** The icon of a state, as an address.
    * @param {HTMLElement} root */
   function icon(root) {
-    const [colour, sign] = ICONS[root.dataset.liveopState ?? ""] ?? [];
+    const state = root.dataset.liveopState ?? "";
+    const [colour, sign] = Object.hasOwn(ICONS, state) ? ICONS[state] : [];
     const bar = part(root, "progress")?.querySelector("progress[value]");
     const done = bar instanceof HTMLProgressElement ? Math.floor(bar.position * 100) : 0;
     const drawn = sign
@@ -351,9 +364,15 @@
   }
 
   /** The line about the connection, which is not this script's.
-   * @param {HTMLElement} root */
+   * @param {Element | null} root @returns {HTMLElement | null | undefined} */
   function line(root) {
-    return find(root, ".liveop-connection");
+    return root?.querySelector(".liveop-connection");
+  }
+
+  /** Whether a container's connection is lost.
+   * @param {Element | null} root */
+  function isLost(root) {
+    return line(root)?.dataset.kind === "lost";
   }
 
   /** Whether a container's operation is over.
@@ -376,10 +395,11 @@
     if (element && element.textContent !== words) element.textContent = words;
   }
 
-  /** Tells a screen reader.
+  /** Tells a screen reader, also what it was told last.
    * @param {string} words */
   function say(words) {
-    write(document.getElementById("liveop-status"), words);
+    write(document.getElementById("liveop-status"), "");
+    setTimeout(() => write(document.getElementById("liveop-status"), words), 100);
   }
 
   /** What a browser keeps under a name, or keeps from now on; some keep nothing.

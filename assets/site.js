@@ -66,7 +66,7 @@
     const button = document.querySelector(".site-news");
     if (!(button instanceof HTMLElement)) return;
     const words = count ? `${count} new ${count > 1 ? "operations" : "operation"}` : "";
-    if (count && button.hidden) write(document.getElementById("liveop-status"), words);
+    if (count && button.hidden) say(words);
     button.toggleAttribute("hidden", !count);
     write(button, words);
   }
@@ -145,6 +145,14 @@
    * @param {Node | null} node @param {string} words */
   function write(node, words) {
     if (node && node.textContent !== words) node.textContent = words;
+  }
+
+  /** Tells a screen reader, also what it was told last.
+   * @param {string} words */
+  function say(words) {
+    const element = document.getElementById("liveop-status");
+    write(element, "");
+    setTimeout(() => write(element, words), 100);
   }
 
   start();
