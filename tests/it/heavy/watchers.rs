@@ -130,7 +130,7 @@ async fn whoever_does_not_read_a_translated_stream_costs_little() {
     assert_eq!(client.finished(&id).await.state, "succeeded");
     let more = server.memory("VmHWM") - before;
     println!("{} streams after {:?}, {more} MiB more", stalled.len(), begin.elapsed());
-    assert!(more < 100, "{more} MiB more with {} of them", stalled.len());
+    assert!(more < 150, "{more} MiB more with {} of them", stalled.len());
 }
 
 /// Opens a stream over a connection with small buffers, and reads nothing of it.
