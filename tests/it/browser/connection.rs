@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::look::assert_accessible;
 use super::comfort::NOTIFICATIONS;
 use super::simulate;
 use crate::harness::{Chromium, Proxy, Server, until};
@@ -157,7 +156,6 @@ async fn offline_is_said_before_anything_fails_and_online_goes_on() {
     assert!(seen(".liveop-connection").await && !seen(".liveop-back a").await, "a phone has little room");
     browser.run("document.querySelector('.liveop-back a').focus({ preventScroll: true })").await;
     assert!(seen(".liveop-back a").await, "the focus is in sight");
-    assert_accessible(&browser, "out of touch").await;
     network(false).await;
     proxy.clear();
     browser.wait_for(LIVE).await;
