@@ -92,7 +92,7 @@ async fn links_and_redirects_lead_to_the_applications_own_page() {
     let id = page.strip_prefix("/imports/").expect("the application's own page");
     let html = client.get(&page).await.text();
     let list = client.get("/live/operations").await.text();
-    assert!(list.contains(&format!("<a href=\"{page}\">")), "{list}");
+    assert!(list.contains(&format!("<a href=\"{page}\"")), "{list}");
     // The script's page has to have a container and a token whatever the application answers.
     let ours = attribute(&html, "<section", "data-liveop-page").expect("a live container");
     assert_eq!(ours, format!("/live/operations/{id}"));

@@ -208,7 +208,7 @@ async fn a_hidden_tab_has_no_stream_what_it_shows_stays_true_and_it_catches_up()
     browser.wait_until("document.title.startsWith('■ Cancelled')").await;
     browser.wait_until(&format!("{icon}.includes('#566070')")).await;
     browser.wait_until("window.shown.length === 1").await;
-    assert_eq!(browser.text("return window.shown[0].body").await, "Cancelled. It was cancelled");
+    assert_eq!(browser.text("return window.shown[0].body").await, "Cancelled. It stopped before its end");
     assert_eq!(browser.run("return document.hidden && window.stillHere").await, true);
 }
 
