@@ -185,6 +185,89 @@ async fn times_are_those_of_the_viewer_and_go_on() {
     browser.assert_clean().await;
 }
 
+/// A reader whose clock is wrong is told the truth all the same.
+#[tokio::test]
+async fn how_long_ago_goes_by_the_clock_of_the_server() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    let id = client.simulate(SLOW).await;
+    let now = "const now = Date.now";
+    for clock in
+        [format!("{now}; Date.now = () => now() + 3600e3"), format!("{now}; Date.now = () => now() - 7200e3")]
+    {
+        browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": clock })).await;
+        browser.open("/operations").await;
+        live(&browser).await;
+        browser.wait_for(&row(&id, "running")).await;
+        let part = |what: &str| format!("document.querySelector('#op-{id}-row {what}').textContent");
+        let told = format!("`${{{}}}|${{{}}}`", part(".liveop-row-when time"), part(".liveop-row-took"));
+        browser.wait_until(&format!("/^(just now|\\d+ s ago).*\\|(\\d+|under 1) s$/.test({told})")).await;
+        let seconds = format!("Number(/(\\d+) s$/.exec({})?.[1] ?? 0)", part(".liveop-row-took"));
+        // They go on.
+        let before = browser.run(&format!("return {seconds}")).await;
+        browser.wait_until(&format!("{seconds} > {before}")).await;
+        browser.open("/").await;
+        browser
+            .wait_until(
+                "/^(just now|\\d+ s ago)$/.test(document.querySelector('.site-last time').textContent)",
+            )
+            .await;
+    }
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_filtered_list_says_what_no_longer_matches() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    let (first, second) = (client.simulate(SLOW).await, client.simulate(SLOW).await);
+    for id in [&first, &second] {
+        client.reaches(id, "running").await;
+    }
+    browser.open("/operations?state=running").await;
+    live(&browser).await;
+    let places = "return [...document.querySelectorAll('.site-filter, .site-table, .liveop-row')]
+        .map((e) => JSON.stringify(e.getBoundingClientRect())).join()";
+    let past = "return [...document.querySelectorAll('.liveop-row[data-past]')].map((e) => e.id).join(' ')";
+    let (before, both) = (browser.text(places).await, browser.text(SHOWN).await);
+    assert_eq!((browser.text(NEWS).await, browser.text(past).await), (String::new(), String::new()));
+    // Whatever is said aloud from here on.
+    browser
+        .run(
+            "window.aloud = [];
+             const status = document.getElementById('liveop-status');
+             new MutationObserver(() => window.aloud.push(status.textContent)).observe(status, { childList: true, characterData: true, subtree: true })",
+        )
+        .await;
+    client.command(&first, "cancel").await;
+    browser.wait_for(&row(&first, "cancelled")).await;
+    browser.wait_until("window.aloud.includes('1 row no longer matches: reload')").await;
+    assert_eq!(browser.text(NEWS).await, "1 row no longer matches: reload");
+    assert_eq!(browser.text(past).await, row_id(&first));
+    client.command(&second, "cancel").await;
+    browser.wait_for(&row(&second, "cancelled")).await;
+    browser.wait_until("document.querySelectorAll('.liveop-row[data-past]').length === 2").await;
+    assert_eq!(browser.text(NEWS).await, "2 rows no longer match: reload");
+    assert_eq!((browser.text(places).await, browser.text(SHOWN).await), (before, both), "nothing moves");
+    assert_eq!(browser.run("return window.aloud.filter(Boolean).length").await, 1, "said once");
+    browser.wait_for("a.site-news").await.click().await.expect("followed");
+    browser.wait_until("document.querySelector('.site-empty')?.checkVisibility()").await;
+    assert_eq!(browser.text("return location.search").await, "?state=running");
+    // One that matches again is no longer counted.
+    browser.open("/operations?state=cancelled").await;
+    live(&browser).await;
+    client.command(&first, "restart").await;
+    browser.wait_for(&row(&first, "running")).await;
+    browser.wait_until("document.querySelectorAll('.liveop-row[data-past]').length === 1").await;
+    client.command(&first, "cancel").await;
+    browser.wait_for(&row(&first, "cancelled")).await;
+    browser.wait_until("document.querySelector('.site-news').hidden").await;
+    assert_eq!(browser.text(past).await, "");
+    browser.assert_clean().await;
+}
+
 #[tokio::test]
 async fn a_file_that_is_too_large_is_refused_before_it_is_sent() {
     let server = Server::with(&[("max_upload_bytes", "2000")]).await;
