@@ -8,7 +8,7 @@
   const TIMES = ".liveop-meta time, .liveop-line time"; // that are shown as local ones
 
   /** What of an element tells news of an operation, or is the reader's doing. */
-  const WATCHED = ["data-liveop-state", "data-liveop-paused", "data-liveop-since", "data-kind", "data-wrap", "data-attempt", "data-elapsed", "datetime", "hidden", "aria-pressed"];
+  const WATCHED = ["data-liveop-state", "data-liveop-paused", "data-liveop-since", "data-liveop-now", "data-kind", "data-wrap", "data-attempt", "data-elapsed", "datetime", "hidden", "aria-pressed"];
 
   /** What is known of one container.
    * @typedef {object} Known
@@ -62,8 +62,19 @@
   function lookAtAll() {
     operations().forEach(look);
     for (const took of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-liveop-since]"))) {
-      if (!isLost(took.closest("[data-liveop-channel]"))) write(took, duration(Math.max(0, (Date.now() - +new Date(took.dataset.liveopSince ?? "")) / 1000)));
+      const list = took.closest("[data-liveop-channel]");
+      if (!isLost(list)) write(took, duration(Math.max(0, (serverNow(list) - +new Date(took.dataset.liveopSince ?? "")) / 1000)));
     }
+  }
+
+  let clock = { served: "", ahead: 0 }; // what the server's said, and how many milliseconds the reader's is before it
+
+  /** What time it is at the server, whatever the reader's clock says.
+   * @param {Element | null} list */
+  function serverNow(list) {
+    const served = (list instanceof HTMLElement && list.dataset.liveopNow) || "";
+    if (served !== clock.served) clock = { served, ahead: Date.now() - +new Date(served) || 0 };
+    return Date.now() - clock.ahead;
   }
 
   /** Brings a container up to date.

@@ -18,6 +18,7 @@
   const held = new Set();
 
   let touching = false; // a finger leaves its :hover behind
+  let clock = { served: "", ahead: 0 }; // what the server's said, and how many milliseconds the reader's is before it
 
   /** Begins with the list's rows and with times that tell how long ago something was. */
   function followList() {
@@ -28,11 +29,11 @@
       lookAtList();
       observer.takeRecords(); // what was just written
     });
-    observer.observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: ["hidden", "datetime"] });
+    observer.observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: ["hidden", "datetime", "data-liveop-now"] });
     setInterval(() => document.hidden || lookAtList(), 1000);
     document.addEventListener("pointerover", ({ pointerType }) => { touching = pointerType === "touch"; });
     for (const name of ["pointerout", "focusout"]) document.addEventListener(name, () => held.size && setTimeout(lookAtList));
-    document.addEventListener("click", ({ target }) => target instanceof HTMLElement && target.matches(".site-news") && showHeld(target));
+    document.addEventListener("click", ({ target }) => target instanceof HTMLElement && target.matches("button.site-news") && showHeld(target));
   }
 
   /** The rows of the list.
@@ -50,7 +51,9 @@
       seen.add(row.id);
       row.toggleAttribute("hidden", held.has(row.id));
     }
-    tellHeld(rows().filter((row) => row.hidden).length);
+    const button = document.querySelector("button.site-news");
+    tellNews(button, count(rows().filter((row) => row.hidden), "new operation", "new operations"));
+    tellPast();
     tellTimes();
   }
 
@@ -60,15 +63,31 @@
     return !!table && ((!touching && table.matches(":hover")) || !!table.querySelector(":focus-visible"));
   }
 
-  /** Says how many rows wait.
-   * @param {number} count */
-  function tellHeld(count) {
-    const button = document.querySelector(".site-news");
-    if (!(button instanceof HTMLElement)) return;
-    const words = count ? `${count} new ${count > 1 ? "operations" : "operation"}` : "";
-    if (count && button.hidden) say(words);
-    button.toggleAttribute("hidden", !count);
-    write(button, words);
+  /** Marks the rows that the filter would let through no longer, and says how many they are. They stay where they are.
+   */
+  function tellPast() {
+    const list = document.querySelector(".site-list[data-liveop-filter]");
+    if (!(list instanceof HTMLElement)) return;
+    for (const row of rows()) {
+      row.toggleAttribute("data-past", !row.querySelector(`[data-state="${list.dataset.liveopFilter}"]`));
+    }
+    const past = rows().filter((row) => row.hasAttribute("data-past"));
+    tellNews(list.querySelector("a.site-news"), count(past, "row no longer matches: reload", "rows no longer match: reload"));
+  }
+
+  /** Says something on the table's edge, and aloud when it comes up.
+   * @param {Element | null} element @param {string} words */
+  function tellNews(element, words) {
+    if (!(element instanceof HTMLElement)) return;
+    if (words && element.hidden) say(words);
+    element.toggleAttribute("hidden", !words);
+    write(element, words);
+  }
+
+  /** How many there are, in words; nothing for none.
+   * @param {unknown[]} all @param {string} one @param {string} more */
+  function count({ length }, one, more) {
+    return length ? `${length} ${length > 1 ? more : one}` : "";
   }
 
   /** Lets the rows in that wait.
@@ -82,6 +101,7 @@
 
   /** Says how long ago operations began. */
   function tellTimes() {
+    const now = serverNow();
     for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll(".liveop-row-when time, .site-last time"))) {
       const began = local(time);
       if (!began) continue;
@@ -89,8 +109,16 @@
       let second = time.querySelector("small");
       if (!second && time.closest(".liveop-row")) time.append((second = document.createElement("small")));
       write(second, began.slice(10, 16));
-      write(time.firstChild, ago((Date.now() - +new Date(time.dateTime)) / 1000) ?? began.slice(0, 10));
+      write(time.firstChild, ago((now - +new Date(time.dateTime)) / 1000) ?? began.slice(0, 10));
     }
+  }
+
+  /** What time it is at the server, whatever the reader's clock says. */
+  function serverNow() {
+    const place = document.querySelector("[data-liveop-now]");
+    const served = (place instanceof HTMLElement && place.dataset.liveopNow) || "";
+    if (served !== clock.served) clock = { served, ahead: Date.now() - +new Date(served) || 0 };
+    return Date.now() - clock.ahead;
   }
 
   /** How long ago something was that was so many seconds ago; nothing after a day.

@@ -55,6 +55,7 @@ struct App {
     identify: Box<dyn Identify>,
     csrf: Csrf,
     required_group: Option<String>,
+    home: Option<Home>,
     /// There are sign-out and catalogue too, which hosts have pages of their own for.
     is_site: bool,
     trusted_proxies: Vec<IpNet>,
@@ -64,11 +65,22 @@ struct App {
     probe: health::Probe,
 }
 
+/// The start page of an application, which our pages lead back to.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// What it is called, in the header.
+    pub name: String,
+    /// Where it is, such as `/`.
+    pub url: String,
+}
+
 /// How the web side is set up.
 #[derive(Debug, Clone, Default)]
 pub struct WebOptions {
     /// What users type to get here, where a proxy stands in front: `https://ops.example.com`.
     pub public_url: Option<String>,
+    /// Where the pages of [`router`] lead back to; without it their header leads to the list. [`site`] has a start page of its own.
+    pub home: Option<Home>,
     /// Only its members get in, and superusers; without one everybody who is signed in.
     pub required_group: Option<String>,
     /// The addresses whose `X-Forwarded-For` and `X-Request-Id` are believed. The former tells where sign-ins and streams come from, and
@@ -81,7 +93,8 @@ pub struct WebOptions {
 }
 
 /// The operations, their streams and the assets, for viewers whom `identify` knows: to be nested
-/// where [`LiveOpsBuilder::mount`](crate::LiveOpsBuilder::mount) says.
+/// where [`LiveOpsBuilder::mount`](crate::LiveOpsBuilder::mount) says, by `nest_service`. With `nest`, axum leaves the mount with
+/// a slash at its end (`/live/`) to the host.
 ///
 /// The host ends streams: an open one asks nobody again, so call [`LiveOps::end_streams`] where a session ends, and
 /// [`LiveOps::end_streams_of_user`] where somebody is removed, gets another password or loses the required group. The host's
@@ -179,6 +192,7 @@ impl App {
             identify,
             csrf,
             required_group: options.required_group.clone(),
+            home: options.home.clone(),
             trusted_proxies: options.trusted_proxies.clone(),
             crowd_told: seldom::Seldom::default(),
             shutdown: options.shutdown.clone(),

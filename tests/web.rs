@@ -296,10 +296,13 @@ async fn nested_in_a_host_everything_is_below_its_path() {
     };
     let router = web::router(live.clone(), Panics(ada.clone()), &WebOptions::default());
     let host = Router::new().route("/", axum::routing::get(|| async { "the host's own" }));
-    let host = host.fallback(|| async { (StatusCode::NOT_FOUND, "the host's own") }).nest("/live", router);
+    let host =
+        host.fallback(|| async { (StatusCode::NOT_FOUND, "the host's own") }).nest_service("/live", router);
     assert_eq!(ask(&host, "ada", "GET", "/", "").await.1, "the host's own");
     assert_eq!(ask(&host, "ada", "GET", "/nothing", "").await.1, "the host's own");
-    assert_eq!(ask(&host, "ada", "GET", "/live", "").await.0, StatusCode::SEE_OTHER);
+    for path in ["/live", "/live/"] {
+        assert_eq!(ask(&host, "ada", "GET", path, "").await.0, StatusCode::SEE_OTHER, "{path}");
+    }
     let (status, page) = ask(&host, "ada", "GET", "/live/nothing", "").await;
     assert!(status == StatusCode::NOT_FOUND && page.contains("There is nothing here"), "{page}");
     let (status, page) = ask(&host, "ada", "GET", "/live/operations/new/open", "").await;

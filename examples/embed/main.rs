@@ -19,7 +19,7 @@ use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use liveops::LiveOps;
-use liveops::web::{self, WebOptions};
+use liveops::web::{self, Home, WebOptions};
 use minijinja::{Environment, context};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -65,7 +65,8 @@ pub(crate) async fn app(database: &Path, stop: CancellationToken) -> Result<(Rou
     templates.add_template("import.html", include_str!("import.html"))?;
     live.add_to(&mut templates); // live_head(op) and live_operation(op)
     let sessions = Sessions::default();
-    let options = WebOptions { shutdown: stop, ..WebOptions::default() };
+    let start = Home { name: "The shop".to_owned(), url: "/".to_owned() }; // where live pages lead back to
+    let options = WebOptions { shutdown: stop, home: Some(start), ..WebOptions::default() };
     let operations = web::router(live.clone(), sessions.clone(), &options);
     let app = Router::new()
         .route("/", get(home))
@@ -75,7 +76,7 @@ pub(crate) async fn app(database: &Path, stop: CancellationToken) -> Result<(Rou
         .route("/imports", post(import::start))
         .route("/imports/{id}", get(import::show))
         .with_state(Shop { sessions, templates: Arc::new(templates), live: live.clone() })
-        .nest("/live", operations) // the stream, the script, and pages of its own
+        .nest_service("/live", operations) // the stream, the script, and pages of its own
         .layer(CookieManagerLayer::new())
         .layer(map_response(protect));
     Ok((app, live))

@@ -149,7 +149,7 @@ pub(crate) async fn app(setup: Setup<'_>) -> Result<(Router, LiveOps), Failure> 
         .route("/scripts/{name}", get(script))
         .with_state(host)
         .layer(map_response(move |response| with_policy(response, library.policy())))
-        .nest("/live", web::router(live.clone(), Ada, &options));
+        .nest_service("/live", web::router(live.clone(), Ada, &options));
     Ok((app, live))
 }
 

@@ -119,6 +119,7 @@ pub(super) async fn serve(
         trusted_proxies: settings.trusted_proxies.clone(),
         sessions: settings.sessions,
         shutdown: shutdown.clone(),
+        ..WebOptions::default()
     };
     let tidy = store.clone();
     let site = web::site(live.clone(), Arc::new(store), &options);

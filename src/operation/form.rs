@@ -3,6 +3,7 @@
 mod check;
 mod field;
 mod pattern;
+mod stored;
 mod value;
 
 use std::collections::BTreeMap;

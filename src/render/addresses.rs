@@ -80,6 +80,11 @@ impl Addresses {
         format!("{}/operations/new/{kind}", self.mount)
     }
 
+    /// The same, filled in as for that operation.
+    pub fn new_like(&self, kind: &str, id: OperationId) -> String {
+        format!("{}?from={id}", self.new_operation(kind))
+    }
+
     /// The streams.
     pub fn stream(&self) -> String {
         self.at("/stream")

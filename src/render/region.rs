@@ -117,7 +117,7 @@ impl Renderer {
                     redirect => ending.and_then(|ending| ending.redirect.as_ref()),
                     next_url => ending.and_then(|ending| ending.next).map(|next| at.page(next)),
                     reference => id.to_string(),
-                    new_url => self.has_form(&subject.kind).then(|| at.new_operation(&subject.kind)),
+                    new_url => self.has_form(&subject.kind).then(|| at.new_like(&subject.kind, id)),
                     new_file => self.asks_for_file(&subject.kind),
                     can_restart => self.runs(&subject.kind),
                     repeats => projection.repeats(),

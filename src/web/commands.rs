@@ -41,7 +41,7 @@ pub(super) async fn start(
     let kind = pages::with_form(&app, &viewer, &kind.name)?;
     let files = std::mem::take(&mut posted.files);
     let form = |errors, general| {
-        let page = FormPage { kind, values: Some(&posted), errors, general };
+        let page = FormPage { kind, values: Some(&posted), from: None, errors, general };
         let page = pages::render_form(&app, &viewer, &page)?;
         Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
     };

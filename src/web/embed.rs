@@ -8,9 +8,12 @@ use super::assets::ASSETS;
 use super::csrf::Csrf;
 use crate::access::Viewer;
 use crate::live::{Chain, LiveOps, Snapshot};
-use crate::operation::{OperationId, Record};
+use crate::operation::{Field, OperationId, Record};
 use crate::render::{Addresses, Personal, RenderError, Renderer};
 use crate::store::StoreResult;
+
+/// So many characters of a value are shown on its operation's page.
+const SHOWN: usize = 300;
 
 /// An operation as one viewer's page shows it: `op` in templates.
 ///
@@ -81,13 +84,12 @@ impl LiveOps {
         let Some(Snapshot { record, projection }) = self.view(viewer, id).await? else { return Ok(None) };
         let chain = self.chain(&record).await?;
         let over = projection.state().is_final();
+        let kind = self.kind(&record.kind);
         let personal = Personal {
             token: (!over).then(|| self.subscription_token(&viewer.id, id).as_str().to_owned()),
             csrf: Csrf::new(self.secret(), None).token(viewer),
             owner_name: viewer.name.clone(),
-            kind_title: self
-                .kind(&record.kind)
-                .map_or_else(|| record.kind.clone(), |kind| kind.title.clone()),
+            kind_title: kind.map_or_else(|| record.kind.clone(), |kind| kind.title.clone()),
         };
         let renderer = self.renderer().clone();
         let at = renderer.addresses();
@@ -102,6 +104,7 @@ impl LiveOps {
             site => context! { css => at.at(&ASSETS.css()), js => at.at(&ASSETS.js()), page_js => at.at(&ASSETS.page()) },
             chain => breadcrumb(&chain, &record, at),
             files,
+            input => kind.map(|kind| input(&kind.fields, &record.input)).unwrap_or_default(),
             // Of now, and not of the last change: a quiet operation takes its time too.
             elapsed_seconds => (!over).then(|| projection.seconds_until(self.now())).flatten().map(f64::floor),
             ..renderer.operation(&record, &projection, &personal)
@@ -115,6 +118,19 @@ impl LiveOps {
     pub fn add_to(&self, templates: &mut Environment<'_>) {
         self.renderer().lend_functions(templates);
     }
+}
+
+/// What it was started with, as far as its form asks for it; what else is in the input is nobody's business.
+fn input(fields: &[Field], given: &serde_json::Value) -> Vec<Value> {
+    let told = fields.iter().filter_map(|field| {
+        let words = field.in_words(given.get(&*field.name)?)?;
+        let value = match words.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{}…", words[..end].trim_end()),
+            None => words,
+        };
+        Some(context! { label => &*field.label, value })
+    });
+    told.collect()
 }
 
 /// The operation among those that it is in a chain with; none where it is on its own.

@@ -15,6 +15,7 @@ pub(super) fn layout(app: &App, viewer: Option<&Viewer>, nav: &str) -> Value {
             css => at.at(&ASSETS.css()),
             js => at.at(&ASSETS.js()), page_js => at.at(&ASSETS.page()), site_js => at.at(&ASSETS.site()),
             operations => at.operations(),
+            host => app.home.as_ref().filter(|_| !app.is_site).map(|home| context! { name => &*home.name, url => &*home.url }),
             // A host has pages of its own for these.
             home => app.is_site.then(|| at.at("/")),
             logout => app.is_site.then(|| at.at("/logout")),

@@ -13,6 +13,7 @@ use minijinja::value::Value;
 use super::App;
 use super::error::Refusal;
 use super::layout::layout;
+use super::pages::now;
 use crate::access::{Channel, Viewer};
 use crate::operation::State;
 use crate::store::Filter;
@@ -50,6 +51,7 @@ pub(super) async fn list(
         token => app.live.list_token(&viewer.id).as_str(),
         stream_url => renderer.addresses().stream(),
         page_url => address(&newest, &filter, asked.map(|_| page)),
+        now => now(&app),
         // New operations belong on the page of the newest ones only, and whether they match is for a filter to say.
         known_only => asked.is_some() || is_filtered,
         active => found.rows.iter().any(|row| !row.state.is_final()),

@@ -40,7 +40,13 @@ pub(super) async fn catalogue(
         context! { last, group => kind.group.as_deref(), ..about(&app, kind) }
     });
     let kinds: Vec<_> = kinds.collect();
-    Ok(Html(renderer.page("catalogue.html", context! { kinds, ..layout(&app, Some(&viewer), "new") })?))
+    let context = context! { kinds, now => now(&app), ..layout(&app, Some(&viewer), "new") };
+    Ok(Html(renderer.page("catalogue.html", context)?))
+}
+
+/// What time it is here, for a page that tells how long ago something was: its reader's clock may be wrong.
+pub(super) fn now(app: &App) -> String {
+    app.live.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 fn about(app: &App, kind: &Kind) -> Value {
@@ -62,6 +68,8 @@ pub(super) struct FormPage<'a> {
     pub(super) kind: &'a Kind,
     /// What was typed, where it is shown again.
     pub(super) values: Option<&'a Posted>,
+    /// What it is filled in from, where it is not.
+    pub(super) from: Option<&'a Record>,
     pub(super) errors: &'a [FieldError],
     pub(super) general: Option<String>,
 }
@@ -70,21 +78,31 @@ pub(super) async fn form(
     State(app): State<Arc<App>>,
     Extension(viewer): Extension<Viewer>,
     Segment(kind): Segment,
+    Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Html<String>, Refusal> {
     let kind = with_form(&app, &viewer, &kind)?;
-    render_form(&app, &viewer, &FormPage { kind, values: None, errors: &[], general: None })
+    // One that is not there, not theirs or of another kind is passed over, all in the same way.
+    let from = match query.get("from").and_then(|id| id.parse().ok()) {
+        Some(id) => app.live.owned(&viewer, id).await?.filter(|record| record.kind == kind.name),
+        None => None,
+    };
+    let page = FormPage { kind, values: None, from: from.as_ref(), errors: &[], general: None };
+    render_form(&app, &viewer, &page)
 }
 
 pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Result<Html<String>, Refusal> {
     let mut multipart = false;
+    let mut is_filled = false;
     let fields: Vec<_> = page
         .kind
         .fields
         .iter()
         .map(|field| {
             multipart |= field.is_file();
+            let stored = page.from.and_then(|record| field.typed(record.input.get(&*field.name)?));
+            is_filled |= stored.is_some();
             let value = match page.values {
-                None => field.default.as_str(),
+                None => stored.as_deref().unwrap_or(&field.default),
                 // A file has to be chosen again: browsers take no value for it.
                 Some(_) if field.is_file() => "",
                 Some(posted) => posted.text(&field.name).unwrap_or(""),
@@ -103,8 +121,13 @@ pub(super) fn render_form(app: &App, viewer: &Viewer, page: &FormPage<'_>) -> Re
             context! { value, error, lost, required, pattern, limit, ..Value::from(Serde(field)) }
         })
         .collect();
+    let from = page.from.filter(|_| is_filled).map(|record| {
+        let url = app.live.renderer().addresses().page(record.id);
+        context! { title => &*record.title, url }
+    });
     let context = context! {
         kind => about(app, page.kind),
+        from,
         action => app.live.renderer().addresses().new_operation(&page.kind.name),
         // A form that is shown again is the same one.
         submission => page.values.and_then(|posted| posted.text(SUBMISSION)).map_or_else(random_text, str::to_owned),

@@ -3,6 +3,7 @@
 mod comfort;
 mod connection;
 mod embed;
+mod filtered;
 mod hosts;
 mod list;
 mod look;

@@ -91,7 +91,12 @@ async fn links_and_redirects_lead_to_the_applications_own_page() {
     let page = import(&client, &csrf, 5000).await.location().to_owned();
     let id = page.strip_prefix("/imports/").expect("the application's own page");
     let html = client.get(&page).await.text();
+    // With a slash at its end too, and from our pages there is a way back.
+    for path in ["/live", "/live/"] {
+        assert_eq!(client.get(path).await.location(), "/live/operations", "{path}");
+    }
     let list = client.get("/live/operations").await.text();
+    assert!(list.contains("<a class=\"site-brand\" href=\"/\"><bdi>The shop</bdi></a>"), "{list}");
     assert!(list.contains(&format!("<a href=\"{page}\"")), "{list}");
     // The script's page has to have a container and a token whatever the application answers.
     let ours = attribute(&html, "<section", "data-liveop-page").expect("a live container");

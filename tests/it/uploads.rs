@@ -60,8 +60,8 @@ async fn a_file_comes_back_as_it_was_sent_and_its_page_leads_to_it() {
     let id = client.import("orders <1>.csv", &content).await;
     let page = client.finished(&id).await;
     let shown = text_of(&page.html);
-    assert!(shown.contains("Input: orders <1>.csv (700 kB)"), "{shown}");
-    let link = attribute(&page.html[page.html.find("Input:").expect("a link")..], "<a", "href");
+    assert!(shown.contains("File: orders <1>.csv (700 kB)"), "{shown}");
+    let link = attribute(&page.html[page.html.find("File:").expect("a link")..], "<a", "href");
     assert_eq!(link, Some(address(&id, "file")));
     let answer = client.get(&address(&id, "file")).await;
     assert_attached(&answer, "orders _1_.csv");

@@ -252,7 +252,7 @@ async fn what_failed_says_what_helps_and_can_be_copied() {
     // The same file would fail again.
     let primary = text_of(".liveop-primary");
     assert_eq!(browser.text(&format!("return {primary}")).await, "Choose another file");
-    browser.wait_for("a.liveop-primary[href=\"/operations/new/csv_import\"]").await;
+    browser.wait_for(&format!("a.liveop-primary[href='/operations/new/csv_import?from={id}']")).await;
 
     let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
     browser.cdp("Browser.grantPermissions", &permissions).await;

@@ -7,26 +7,26 @@ use super::simulate;
 use crate::harness::{Chromium, Server};
 
 /// One that waits for a minute in its first step.
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+pub(super) const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 
 /// Waits until the list's stream is open and has said something.
-async fn live(browser: &Chromium) {
+pub(super) async fn live(browser: &Chromium) {
     browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
 }
 
-fn row(id: &str, state: &str) -> String {
+pub(super) fn row(id: &str, state: &str) -> String {
     format!("#op-{id}-row [data-state=\"{state}\"]")
 }
 
-fn row_id(id: &str) -> String {
+pub(super) fn row_id(id: &str) -> String {
     format!("op-{id}-row")
 }
 
 /// The rows that are in sight, from the top.
-const SHOWN: &str = "return [...document.querySelectorAll('#operations-rows > tr')]
+pub(super) const SHOWN: &str = "return [...document.querySelectorAll('#operations-rows > tr')]
     .filter((e) => e.offsetHeight > 0).map((e) => e.id).join(' ')";
 /// What is said of rows that wait.
-const NEWS: &str = "const news = document.querySelector('.site-news');
+pub(super) const NEWS: &str = "const news = document.querySelector('.site-news');
     return news.offsetHeight > 0 ? news.textContent : ''";
 
 /// Puts the pointer somewhere.
@@ -182,6 +182,37 @@ async fn times_are_those_of_the_viewer_and_go_on() {
     browser.wait_until("/ago$/.test(document.querySelector('.site-last time').textContent)").await;
     browser.wait_for(".site-last [data-state=\"cancelled\"]").await.click().await.expect("followed");
     browser.wait_until(&format!("location.pathname === '/operations/{id}'")).await;
+    browser.assert_clean().await;
+}
+
+/// A reader whose clock is wrong is told the truth all the same.
+#[tokio::test]
+async fn how_long_ago_goes_by_the_clock_of_the_server() {
+    let server = Server::start().await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    let id = client.simulate(SLOW).await;
+    // An hour before it, then one behind.
+    for change in ["+ 3600e3", "- 7200e3"] {
+        let clock = format!("{{ const now = Date.now; Date.now = () => now() {change}; }}");
+        browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": clock })).await;
+        browser.open("/operations").await;
+        live(&browser).await;
+        browser.wait_for(&row(&id, "running")).await;
+        let part = |what: &str| format!("document.querySelector('#op-{id}-row {what}').textContent");
+        let told = format!("`${{{}}}|${{{}}}`", part(".liveop-row-when time"), part(".liveop-row-took"));
+        browser.wait_until(&format!("/^(just now|\\d+ s ago).*\\|(\\d+|under 1) s$/.test({told})")).await;
+        let seconds = format!("Number(/(\\d+) s$/.exec({})?.[1] ?? 0)", part(".liveop-row-took"));
+        // They go on.
+        let before = browser.run(&format!("return {seconds}")).await;
+        browser.wait_until(&format!("{seconds} > {before}")).await;
+        browser.open("/").await;
+        browser
+            .wait_until(
+                "/^(just now|\\d+ s ago)$/.test(document.querySelector('.site-last time').textContent)",
+            )
+            .await;
+    }
     browser.assert_clean().await;
 }
 

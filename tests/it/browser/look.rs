@@ -228,15 +228,21 @@ async fn assert_list_holds(browser: &Chromium) {
     let cut = "return [...document.querySelectorAll('.liveop-row-title a')].filter((a) => a.textContent.length > 60 && a.title === a.textContent)
         .map((a) => a.querySelector('bdi')).filter((e) => e.scrollWidth > e.clientWidth && e.offsetHeight < 30).length";
     assert_eq!(browser.run(cut).await, 3, "long titles are cut at the end of their cell");
-    let boxes = "return [...document.querySelectorAll('.site-table table, .site-table table *')].map((e) => {
-        const [{ x, y, width, height }, style] = [e.getBoundingClientRect(), getComputedStyle(e)];
-        return [e.tagName, e.className, ...[x, y, width, height].map(Math.round), style.backgroundColor, style.borderTopWidth, style.color, style.font, style.textTransform].join(' ');
-    })";
-    let before = faults(browser, boxes).await;
-    add_rules(browser, NASTY_TABLE).await;
-    assert_eq!(faults(browser, boxes).await, before);
-    browser.run("document.adoptedStyleSheets = []").await;
+    assert_holds(browser, ".site-table table", NASTY_TABLE).await;
     undress(browser).await;
+}
+
+/// An element and what is in it are where they are, and look as they look, whatever rules a page adds.
+async fn assert_holds(browser: &Chromium, css: &str, rules: &str) {
+    let boxes = format!("const [within] = document.querySelectorAll('{css}'), from = within.getBoundingClientRect();
+        return [within, ...within.querySelectorAll('*')].map((e) => {{
+            const [{{ x, y, width, height }}, style] = [e.getBoundingClientRect(), getComputedStyle(e)];
+            return [e.tagName, e.className, ...[x - from.x, y - from.y, width, height].map(Math.round), style.backgroundColor, style.borderTopWidth, style.color, style.font, style.textTransform].join(' ');
+        }})");
+    let before = faults(browser, &boxes).await;
+    add_rules(browser, rules).await;
+    assert_eq!(faults(browser, &boxes).await, before);
+    browser.run("document.adoptedStyleSheets = []").await;
 }
 
 /// The end changes nothing of how much of the log is in view.
@@ -280,7 +286,9 @@ async fn every_page_fits_from_320_px_on_in_both_directions_and_on_paper() {
             browser.wait_for(".liveop-chain li:nth-child(2)").await;
         }
         browser.wait_for(&format!(".liveop[data-liveop-state=\"{state}\"]")).await;
+        browser.run("document.querySelector('.liveop-input').open = true").await;
         assert_fits(&browser, state).await;
+        assert_holds(&browser, ".liveop-input", NASTY).await;
         assert_prints(&browser).await;
     }
     // Names of a letter are to be hit, too.
@@ -322,6 +330,7 @@ async fn what_a_page_is_only_for_a_while_is_accessible_too() {
     let running = simulate(&browser, &fields).await;
     browser.wait_until("document.querySelectorAll('.liveop-line').length > 60").await;
     let everybody = [("light", 1000), ("light", 320), ("dark", 1000), ("dark", 320)];
+    browser.run("document.querySelector('.liveop-input').open = true").await;
     assert_accessible_to(&browser, &everybody, "one that runs").await;
     let jump = "!document.querySelector('.liveop-jump').hidden";
     browser.run("document.querySelector('.liveop-log-lines').scrollTop = 0").await;
