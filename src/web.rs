@@ -20,7 +20,6 @@ mod login;
 mod metrics;
 mod pages;
 mod requests;
-mod route;
 mod segment;
 mod seldom;
 mod session;
@@ -126,8 +125,8 @@ pub fn site(live: LiveOps, accounts: Arc<dyn Accounts>, options: &WebOptions) ->
         .layer(from_fn_with_state(Arc::clone(&app), identify::require_viewer))
         .with_state(Arc::clone(&app))
         .merge(operations(&app))
-        .route(route::LOGIN, get(login::form).post(login::sign_in).with_state(login.clone()))
-        .route(route::LOGIN_LINK, get(login::link).post(login::follow_link).with_state(login))
+        .route("/login", get(login::form).post(login::sign_in).with_state(login.clone()))
+        .route("/login/link/{secret}", get(login::link).post(login::follow_link).with_state(login))
         .merge(assets())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready).with_state(Arc::clone(&app)))
@@ -150,10 +149,10 @@ fn without_stray_allow(router: Router) -> Router {
 fn operations(app: &Arc<App>) -> Router {
     Router::new()
         .route("/operations", get(list::list))
-        .route(route::START, get(pages::form).post(commands::start))
+        .route("/operations/new/{kind}", get(pages::form).post(commands::start))
         .route("/operations/{id}", get(pages::operation))
-        .route(route::CANCEL, post(commands::cancel))
-        .route(route::RESTART, post(commands::restart))
+        .route("/operations/{id}/cancel", post(commands::cancel))
+        .route("/operations/{id}/restart", post(commands::restart))
         .route("/operations/{id}/log", get(pages::log))
         .route("/operations/{id}/failed.csv", get(pages::failed_rows))
         .route("/operations/{id}/uploads/{field}", get(pages::upload))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -15,7 +15,6 @@ use super::App;
 use super::identify::original;
 use super::layout::layout;
 use super::requests::RequestId;
-use super::route::{self, Route};
 use crate::access::Viewer;
 use crate::live::OpenError;
 use crate::operation::is_local_path;
@@ -224,7 +223,7 @@ pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
 struct Asked {
     method: Method,
     uri: Uri,
-    route: Route,
+    route: Option<MatchedPath>,
 }
 
 impl Asked {
@@ -233,7 +232,7 @@ impl Asked {
         Self {
             method: request.method().clone(),
             uri: original(extensions, request.uri()).clone(),
-            route: Route::of(extensions),
+            route: extensions.get().cloned(),
         }
     }
 
@@ -260,17 +259,21 @@ impl Asked {
         is_local_path(address).then(|| (address.to_owned(), "Try again"))
     }
 
-    /// To the page with the form that was sent, which the route tells that took it.
+    /// To the page with the form that was sent, which the route tells that took it; below a host's path its name has that
+    /// before it.
     fn back(&self, addresses: &Addresses) -> Option<(String, &'static str)> {
+        let route = self.route.as_ref().filter(|_| self.method == Method::POST)?.as_str();
         let path = self.uri.path();
-        if self.method != Method::POST {
-            None
-        } else if self.route.is(&[route::START]) {
+        let is = |ours: &str| route.ends_with(ours);
+        if is("/operations/new/{kind}") {
             Some((path.to_owned(), "Back to the form"))
-        } else if self.route.is(&[route::LOGIN, route::LOGIN_LINK]) {
+        } else if is("/operations/{id}/cancel") || is("/operations/{id}/restart") {
+            let id = path.rsplit('/').nth(1)?.parse().ok()?;
+            Some((addresses.page(id), "Back to the operation"))
+        } else if is("/login") || is("/login/link/{secret}") {
             Some((path.to_owned(), "Open it again"))
         } else {
-            Some((self.route.commanded(path, addresses)?, "Back to the operation"))
+            None
         }
     }
 }

@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::error::{NoStream, Refusal};
-use super::route::Route;
 use crate::access::Viewer;
 
 /// The viewer could not be looked up: the database is down, say.
@@ -126,19 +125,18 @@ pub(super) fn original<'a>(extensions: &'a Extensions, uri: &'a Uri) -> &'a Uri 
 fn signed_out(app: &App, parts: &Parts) -> Refusal {
     let uri = original(&parts.extensions, &parts.uri);
     let path = uri.path();
-    if is_scripted(parts) || is_stream(app, path) {
-        return Refusal::SignedOut(None);
+    if !is_scripted(parts) && !is_stream(app, path) {
+        // Whoever posted a command comes back to its page, since the command cannot be repeated.
+        let page = match path.strip_suffix("/cancel").or_else(|| path.strip_suffix("/restart")) {
+            Some(page) => page,
+            None if matches!(parts.method, Method::GET | Method::HEAD) => {
+                uri.path_and_query().map_or(path, |whole| whole.as_str())
+            }
+            None => path,
+        };
+        return Refusal::SignedOut(app.identify.sign_in(page));
     }
-    // Whoever posted a command comes back to its page, since the command cannot be repeated.
-    let page = Route::of(&parts.extensions).commanded(path, app.live.renderer().addresses());
-    let page = match &page {
-        Some(page) => page,
-        None if matches!(parts.method, Method::GET | Method::HEAD) => {
-            uri.path_and_query().map_or(path, |whole| whole.as_str())
-        }
-        None => path,
-    };
-    Refusal::SignedOut(app.identify.sign_in(page))
+    Refusal::SignedOut(None)
 }
 
 fn is_stream(app: &App, path: &str) -> bool {
