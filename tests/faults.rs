@@ -16,11 +16,11 @@ use liveops::{LiveOps, LiveOpsBuilder, Operation, OperationId, Progress, SecretK
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-/// How often the store is asked for what is awaited.
+/// How often the store is asked for what is awaited: one that fails may tell nobody.
 const POLL: Duration = Duration::from_millis(10);
 /// How long anything may take here.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What a step of the operation takes, so that an attempt lasts for a second.
+/// What a step of the operation takes, so that an attempt lasts for a second: in that time the store is late, or fails.
 const STEP: Duration = Duration::from_millis(50);
 
 #[derive(Serialize, Deserialize)]

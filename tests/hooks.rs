@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use jiff::Timestamp;
 use liveops::access::Viewer;
 use liveops::operation::{Ending, NewOperation, State};
 use liveops::store::{Filter, Sqlite, Store as _, Wanted, WantedKind};
+use liveops::testing::StreamClient;
 use liveops::{LiveOps, Operation, OperationId, Outcome, Progress, SecretKey};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Barrier;
 
 /// Long enough for every machine.
 const LONG: Duration = Duration::from_secs(30);
@@ -60,6 +63,7 @@ impl Operation for Told {
         let list = store.list("u", &Filter::default(), 1, 100).await?;
         let committed = list.records.iter().filter(|record| record.ending.as_ref() == Some(&ending)).count();
         if self.act == "slow" {
+            // For longer than a shutdown takes that does not wait for it.
             std::thread::sleep(Duration::from_millis(300));
         }
         self.note(&format!("{} {committed}", ending.state));
@@ -110,6 +114,7 @@ impl Home {
         self.live.start(&viewer(), told).await.expect("started")
     }
 
+    /// The record is asked again and again: it sends no event, and a page's stream is what comes of it.
     async fn until(&self, id: OperationId, state: State) {
         let reached = async {
             while self.state(id).await != state {
@@ -303,6 +308,7 @@ async fn a_shutdown_waits_for_it_within_its_grace() {
 /// How many are being told how they ended, and how many were at once.
 static TOLD: AtomicUsize = AtomicUsize::new(0);
 static MOST_TOLD: AtomicUsize = AtomicUsize::new(0);
+static PAIRS: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
 
 #[derive(Serialize, Deserialize)]
 struct Slow {}
@@ -316,6 +322,8 @@ impl Operation for Slow {
 
     async fn on_finish(self, _: Ending) -> liveops::Result<()> {
         MOST_TOLD.fetch_max(TOLD.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // Two at a time go on, so two are told at once; time for a third to come, of which there must be none.
+        PAIRS.wait().await;
         std::thread::sleep(Duration::from_millis(20));
         TOLD.fetch_sub(1, Ordering::SeqCst);
         Ok(())
@@ -336,13 +344,7 @@ async fn as_many_are_told_at_once_as_run() {
         ids.push(live.start(&viewer(), Slow {}).await.expect("started"));
     }
     for id in ids {
-        let over = async {
-            while !live.view(&viewer(), id).await.expect("the store").expect("there").record.state.is_final()
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(LONG, over).await.expect("in time");
+        assert_eq!(StreamClient::open(&live, &viewer(), id).await.end().await.state, State::Succeeded);
     }
     tokio::time::timeout(LONG, live.all_ended()).await.expect("in time");
     assert_eq!(MOST_TOLD.load(Ordering::SeqCst), 2);

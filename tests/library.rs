@@ -10,6 +10,7 @@ use liveops::testing::StreamClient;
 use liveops::{LiveOps, LiveOpsBuilder, Operation, Outcome, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::Notify;
 
 /// Ends as its input says, so that each ending can be tried.
 #[derive(Serialize, Deserialize)]
@@ -293,6 +294,9 @@ async fn what_is_wired_is_a_path() {
     }
 }
 
+/// That the only stage of [`Left`] was shown.
+static SHOWN: Notify = Notify::const_new();
+
 /// Leaves its only stage, and says nothing more.
 #[derive(Serialize, Deserialize)]
 struct Left {}
@@ -302,8 +306,8 @@ impl Operation for Left {
 
     async fn run(self, p: Progress) -> liveops::Result {
         let stage = p.stage("Read");
-        // Until the page was shown, so that nothing is due any more.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // The page was shown then, so that nothing is due any more.
+        SHOWN.notified().await;
         drop(stage);
         Err(p.cancelled().await.into())
     }
@@ -313,6 +317,9 @@ impl Operation for Left {
 async fn a_stage_that_was_left_is_shown_as_done_also_if_nothing_more_is_said() {
     let app = App::of::<Left>().await;
     let (id, mut client) = app.visit(Left {}).await;
+    client.until("stages", |text| text.contains("Read")).await;
+    assert!(!client.page().text("stages").contains('✓'), "it is not left yet");
+    SHOWN.notify_one();
     client.until("stages", |text| text.contains("Read") && text.contains('✓')).await;
     app.cancelled(id, client).await;
 }
@@ -329,6 +336,7 @@ impl Operation for Silent {
             if n? == 90 {
                 break;
             }
+            // Time has to pass: how long the rest will take is reckoned from it.
             tokio::time::sleep(Duration::from_millis(40)).await;
         }
         Err(p.cancelled().await.into())

@@ -112,6 +112,7 @@ async fn start(live: &LiveOps, act: &str) -> OperationId {
 
 async fn reaches(live: &LiveOps, id: OperationId, state: State) {
     let reached = async {
+        // Again and again, since some of the work that tells of it is what panics.
         loop {
             let seen = live.view(&ada(), id).await.expect("the store").expect("it is there");
             // The page is told once the record says so.
@@ -187,6 +188,7 @@ async fn work_in_the_background_goes_on_after_a_panic() {
     let mut watching = StreamClient::open(&live, &ada(), second).await;
     wires.lock().insert("before");
     let all = async {
+        // Work in the background, which tells nobody.
         while !wires.lock().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -81,7 +81,7 @@ impl Home {
         self.store.session(Digest::of(who)).await.expect("the store").expect("it is there").used
     }
 
-    /// Waits until it is noted that somebody was here just now.
+    /// Waits until it is noted that somebody was here just now, of which nobody is told.
     async fn noted(&self, who: &str) {
         let noted = async {
             while self.used(who).await != self.clock.now() {

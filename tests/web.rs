@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use liveops::live::NotStarted;
 use liveops::operation::{Field, OperationId, State};
 use liveops::store::{Accounts, Digest, Filter, Sqlite, User};
+use liveops::testing::StreamClient;
 use liveops::web::{self, Identify, IdentifyError, WebOptions};
 use liveops::{LiveOps, Operation, Outcome, Progress, SecretKey, Viewer};
 use parking_lot::Mutex;
@@ -126,17 +127,7 @@ fn csrf(page: &str) -> String {
 }
 
 async fn finished(live: &LiveOps, viewer: &Viewer, id: OperationId) {
-    let over = async {
-        loop {
-            let snapshot = live.view(viewer, id).await.expect("the store").expect("it is there");
-            // The page is told once the record says so.
-            if snapshot.record.state.is_final() && snapshot.projection.state().is_final() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), over).await.expect("it ends");
+    StreamClient::open(live, viewer, id).await.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

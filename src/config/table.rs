@@ -50,19 +50,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         "URL",
         "What joins several machines; `local` joins the processes of this one [default: local]",
     ),
-    Setting {
-        name: "secret_key",
-        value: "TEXT",
-        shape: Shape::Secret,
-        help: "Signs tokens; at least 32 bytes. Every user of the machine can see a flag: better set \
-               LIVEOPS_SECRET_KEY [default: none; `demo` makes one beside the database]",
-    },
-    Setting {
-        name: "secret_key_fallbacks",
-        value: "TEXT,…",
-        shape: Shape::Secrets,
-        help: "Older keys that are still accepted [default: none]",
-    },
+    one(
+        "secret_key",
+        "TEXT",
+        "Signs tokens; at least 32 bytes. Every user of the machine can see a flag: better set \
+         LIVEOPS_SECRET_KEY [default: none; `demo` makes one beside the database]",
+    )
+    .shaped(Shape::Secret),
+    one("secret_key_fallbacks", "TEXT,…", "Older keys that are still accepted [default: none]")
+        .shaped(Shape::Secrets),
     one("token_ttl_seconds", "SECONDS", "Life of a subscription token [default: 300]"),
     one("required_group", "GROUP", "Only its members get in, and superusers [default: none]"),
     one("throttle_hz", "NUMBER", "Most flushes a second to one watcher of one operation [default: 10]"),
@@ -86,12 +82,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "NUMBER",
         "Operations of one user that may run at once, the others wait; 0 is no limit [default: 0]",
     ),
-    Setting {
-        name: "trusted_proxies",
-        value: "ADDRESS,…",
-        shape: Shape::Many,
-        help: "Addresses or networks whose X-Forwarded-For is believed [default: none]",
-    },
+    one(
+        "trusted_proxies",
+        "ADDRESS,…",
+        "Addresses or networks whose X-Forwarded-For is believed [default: none]",
+    )
+    .shaped(Shape::Many),
     one("templates", "FOLDER", "Templates in it replace the embedded ones [default: none]"),
     one("log_format", "FORMAT", "How the log on stderr is written: text or json [default: text]"),
 ];
@@ -102,6 +98,10 @@ pub(super) fn setting(name: &str) -> Option<&'static Setting> {
 }
 
 impl Setting {
+    const fn shaped(self, shape: Shape) -> Self {
+        Self { shape, ..self }
+    }
+
     pub(super) fn flag(&self) -> String {
         self.name.replace('_', "-")
     }

@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 use liveops::access::{Channel, Grant, Keys, SecretKey};
 
-use crate::harness::{Answer, Ask, Client, Server, finish, liveops, soon, until};
+use crate::harness::{Answer, Ask, Client, SLOW, Server, finish, liveops, soon, until};
 
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 const UNKNOWN: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 
 /// Alice with a running operation and its token, and Bob with another one.
@@ -247,7 +246,8 @@ async fn a_signed_out_session_is_dead_on_the_server_and_its_streams_end() {
     assert_eq!(answer.location(), "/login");
     let begin = std::time::Instant::now();
     soon("the stream's end", open.rest()).await;
-    assert!(begin.elapsed().as_millis() < 1500, "within 1 s: {:?}", begin.elapsed());
+    // Within 1 s, and what a busy machine adds; the operation goes on for a minute.
+    assert!(begin.elapsed().as_secs() < 6, "{:?}", begin.elapsed());
     let thief = Client::new(server.address);
     thief.set_cookie("liveops_session", &session);
     assert_eq!(thief.get(&format!("/operations/{hers}")).await.status, 303);

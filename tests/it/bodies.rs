@@ -1,7 +1,6 @@
 //! Bodies of forms: how large, how slow, how odd they may be.
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt as _;
 
 use crate::harness::{Answer, Ask, Client, Server, attribute, encode, soon, until};
 
@@ -67,13 +66,8 @@ async fn an_announced_length_is_too_large_before_it_comes() {
         [(&client, NEW, token(&csrf), 900_000_000), (&visitor, "/login", token(&visit), 100_000)]
     {
         for (media_type, body) in token {
-            let head = format!(
-                "POST {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n",
-                who.address,
-                who.cookie_header()
-            );
-            let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-            stream.write_all((head + &body).as_bytes()).await.expect("it is sent");
+            let more = [&*format!("Content-Type: {media_type}"), &format!("Content-Length: {length}")];
+            let mut stream = who.begin(&(who.head(&format!("POST {path}"), &more) + &body)).await;
             let mut bytes = vec![0; 20];
             soon("an answer", stream.read_exact(&mut bytes)).await.expect("an answer");
             assert_eq!(&bytes[..13], b"HTTP/1.1 413 ", "{path} {media_type}");
@@ -229,14 +223,9 @@ async fn a_small_limit_is_told_as_a_limit() {
     for (media_type, body) in bodies(&[("csrf_token", &csrf), ("message", &"m".repeat(3000))]) {
         assert_eq!(post(&client, media_type, body.clone()).await.status, 413, "{media_type}");
         // The same without an announced length.
-        let request = format!(
-            "POST {NEW} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Type: {media_type}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
-            client.address,
-            client.cookie_header(),
-            body.len()
-        );
-        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-        stream.write_all(request.as_bytes()).await.expect("it is sent");
+        let more = [&*format!("Content-Type: {media_type}"), "Transfer-Encoding: chunked"];
+        let head = client.head(&format!("POST {NEW}"), &more);
+        let mut stream = client.begin(&format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len())).await;
         let mut bytes = vec![0; 13];
         soon("an answer", stream.read_exact(&mut bytes)).await.expect("an answer");
         assert_eq!(&bytes, b"HTTP/1.1 413 ", "{media_type}");
@@ -272,20 +261,15 @@ async fn the_connection_serves_on_after_a_form_in_pieces() {
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
     for (media_type, body) in bodies(&[("csrf_token", &csrf), ("steps", "0")]) {
-        let mut sent = format!(
-            "POST {NEW} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Type: {media_type}\r\n\
-             Transfer-Encoding: chunked\r\n\r\n",
-            client.address,
-            client.cookie_header()
-        );
+        let more = [&*format!("Content-Type: {media_type}"), "Transfer-Encoding: chunked"];
+        let mut sent = client.head(&format!("POST {NEW}"), &more);
         body.chars().for_each(|byte| sent.push_str(&format!("1\r\n{byte}\r\n")));
         sent.push_str("0\r\n\r\n");
         sent.push_str(&format!(
             "GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
             client.address
         ));
-        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-        stream.write_all(sent.as_bytes()).await.expect("it is sent");
+        let mut stream = client.begin(&sent).await;
         let mut answers = String::new();
         soon("both answers", stream.read_to_string(&mut answers)).await.expect("two answers");
         assert!(answers.starts_with("HTTP/1.1 303 "), "{answers}");
@@ -350,10 +334,7 @@ async fn half_requests_keep_nobody_out() {
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
     let head = |path: &str, kind: &str, length: &str| {
-        let (host, cookies) = (client.address, client.cookie_header());
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookies}\r\nContent-Type: {kind}\r\n{length}\r\n\r\n"
-        )
+        client.head(&format!("POST {path}"), &[&format!("Content-Type: {kind}"), length])
     };
     let file = bodies(&[("csrf_token", &csrf)])[1].1.replace("--edge--", "--edge")
         + "Content-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\na,b\r\n1,";
@@ -366,10 +347,7 @@ async fn half_requests_keep_nobody_out() {
     let files = || crate::retention::uploads(server.folder()).len();
     let mut held = Vec::new();
     for half in halves.iter().cycle().take(4 * HALVES) {
-        let mut stream =
-            soon("a connection", TcpStream::connect(server.address)).await.expect("a connection");
-        stream.write_all(half.as_bytes()).await.expect("it is sent");
-        held.push(stream);
+        held.push(client.begin(half).await);
     }
     until("the files to begin", async || (files() == HALVES).then_some(())).await;
     for (media_type, body) in bodies(&[("csrf_token", &csrf), ("steps", "0")]) {

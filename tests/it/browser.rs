@@ -12,7 +12,7 @@ mod swap;
 
 use serde_json::json;
 
-use crate::harness::{Chromium, Server};
+use crate::harness::{Chromium, SLOW, Server};
 use crate::start::csv;
 
 /// The operation's id from the window's address.
@@ -78,16 +78,25 @@ async fn a_csv_is_uploaded_and_its_result_arrives_without_a_reload() {
 
 #[tokio::test]
 async fn everything_moves_while_it_runs_and_no_line_is_doubled() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    // It waits behind this one for as long as is needed to get ready.
+    let before = client.simulate(SLOW).await;
     let fields =
-        [("steps", "80"), ("delay_ms", "50"), ("log_every", "1"), ("stages", "2"), ("message", "row")];
+        [("steps", "80"), ("delay_ms", "20"), ("log_every", "1"), ("stages", "2"), ("message", "row")];
     let id = simulate(&browser, &fields).await;
     browser
-        .run("window.ends = []; document.addEventListener('liveop:end', (e) => window.ends.push(e.type))")
+        .run(
+            "window.ends = []; document.addEventListener('liveop:end', (e) => window.ends.push(e.type));
+             window.titles = []; new MutationObserver(() => window.titles.push(document.title))
+                 .observe(document.querySelector('title'), { childList: true })",
+        )
         .await;
-    browser.wait_until("/^\\d+ %/.test(document.title)").await;
+    client.command(&before, "cancel").await;
     browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
+    let percents = "window.titles.filter((title) => /^\\d+ %/.test(title)).length > 1";
+    assert_eq!(browser.run(&format!("return {percents}")).await, true, "the title moved");
     let numbers = browser
         .text(&format!(
             "return [...document.querySelectorAll('#op-{id}-log-lines > *')].map((e) => e.id.split('-').pop()).join(' ')"
@@ -103,7 +112,7 @@ async fn everything_moves_while_it_runs_and_no_line_is_doubled() {
 async fn the_cancel_button_cancels_in_place() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;
-    let id = simulate(&browser, &[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = simulate(&browser, SLOW).await;
     browser.wait_for(".liveop[data-liveop-state=\"running\"]").await;
     browser.run("window.stillHere = 'since the start'").await;
     browser.press("Cancel").await;
@@ -165,11 +174,16 @@ async fn after_a_crash_of_the_server_the_page_ends_by_itself() {
 
 #[tokio::test]
 async fn a_chain_goes_on_in_place_and_a_redirect_is_followed_once() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let browser = Chromium::signed_in(&server).await;
-    let fields = [("steps", "10"), ("delay_ms", "100"), ("chain", "1"), ("redirect", "/operations?page=1")];
+    let client = browser.client(&server).await;
+    // Each of the two waits behind another one, for as long as is needed to look at it.
+    let before_first = client.simulate(SLOW).await;
+    let fields = [("steps", "10"), ("delay_ms", "50"), ("chain", "1"), ("redirect", "/operations?page=1")];
     let first = simulate(&browser, &fields).await;
+    let before_second = client.simulate(SLOW).await;
     browser.run("window.stillHere = 'since the start'").await;
+    client.command(&before_first, "cancel").await;
     browser
         .wait_until(&format!(
             "!document.getElementById('op-{first}') && document.querySelector('section.liveop')"
@@ -179,9 +193,16 @@ async fn a_chain_goes_on_in_place_and_a_redirect_is_followed_once() {
     let crumb = ".liveop-chain li:nth-child(2) [aria-current=\"page\"]";
     browser.wait_for(crumb).await;
     browser.wait_for(&format!(".liveop-chain li:first-child a[href=\"/operations/{first}\"]")).await;
+    let second = browser.text("return document.querySelector('section.liveop').dataset.liveopPage").await;
+    client.command(&before_second, "cancel").await;
     browser.wait_until("location.pathname === '/operations'").await;
     // A page that did not see it run shows a link.
-    browser.wait_for("#operations-rows a").await.click().await.expect("followed");
+    browser
+        .wait_for(&format!("#operations-rows a[href=\"{second}\"]"))
+        .await
+        .click()
+        .await
+        .expect("followed");
     browser.wait_for(".liveop[data-liveop-state=\"succeeded\"] a[href=\"/operations?page=1\"]").await;
     browser.assert_clean().await;
 }

@@ -1,8 +1,6 @@
 //! Stopping, and running again.
 
-use crate::harness::{Ask, Server, text_of};
-
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+use crate::harness::{Ask, SLOW, Server, text_of};
 
 #[tokio::test]
 async fn a_running_one_stops_at_once() {

@@ -7,8 +7,6 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use crate::harness::{Client, Server, finish, liveops, until};
 
@@ -131,19 +129,7 @@ async fn what_is_received_written_or_removed_at_the_time_is_no_damage() {
     client.reaches(&id, "running").await;
     let uploads = server.folder().join("liveops.db-uploads");
     let before = files(&uploads).len();
-    let csrf = client.csrf().await;
-    let part = |head: &str, text: &str| {
-        format!("--edge\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n")
-    };
-    let body = part("name=\"csrf_token\"", &csrf) + &part("name=\"file\"; filename=\"b.csv\"", "a,b\r\n1,2");
-    let request = format!(
-        "POST /operations/new/csv_import HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\
-         Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: 1000000\r\n\r\n{body}",
-        client.address,
-        client.cookie_header()
-    );
-    let mut upload = TcpStream::connect(server.address).await.expect("a connection");
-    upload.write_all(request.as_bytes()).await.expect("it is sent");
+    let _upload = client.begin_import().await;
     until("half an upload", async || (files(&uploads).len() > before).then_some(())).await;
     for _ in 0..3 {
         client.import("a.csv", b"a,b\n1,2\n").await;

@@ -1,8 +1,6 @@
 //! Commands from elsewhere: each variant is refused, and nothing is done.
 
-use crate::harness::{Ask, Client, Server};
-
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+use crate::harness::{Ask, Client, SLOW, Server};
 
 async fn cancel(client: &Client, id: &str, csrf: Option<&str>, headers: &[(&str, &str)]) -> u16 {
     let fields: Vec<_> = csrf.into_iter().map(|csrf| ("csrf_token", csrf)).collect();

@@ -1,8 +1,7 @@
 //! What one process runs, followed in another that shares its database.
 
-use crate::harness::{Ask, Event, Server};
+use crate::harness::{Ask, Event, SLOW, Server};
 
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 const KEY: (&str, &str) = ("secret_key", "a key of more than thirty-two bytes for two");
 
 fn states(events: &[Event]) -> Vec<&str> {

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-use crate::harness::{Ask, Client, Events, Server, finish, liveops, soon, until};
+use crate::harness::{Ask, Client, Events, SLOW, Server, finish, liveops, soon, until};
 
-/// The contract's second, and what a busy machine adds.
-const SOON: Duration = Duration::from_millis(1500);
+/// The contract's second, and what a busy machine adds: far less than any other end of a stream takes.
+const SOON: Duration = Duration::from_secs(6);
+/// In so long what ends streams has surely been noticed.
+const NOTICED: Duration = Duration::from_millis(1500);
 
 /// A person's open stream, which says something all the time.
 async fn watch(client: &Client) -> Events {
@@ -40,11 +41,11 @@ async fn assert_ends(what: &str, events: &mut Events, since: Instant) {
     assert!(rest.iter().all(|event| event.name != "end"), "{what}: the operation is not over");
 }
 
-/// It still says something, later than `SOON` after what did not concern it.
+/// It still says something, later than `NOTICED` after what did not concern it: that nothing happens sends no event.
 async fn assert_goes_on(events: &mut Events, since: Instant) {
     loop {
         events.until(|event| event.name == "fragment").await;
-        if since.elapsed() > SOON {
+        if since.elapsed() > NOTICED {
             return;
         }
     }
@@ -105,7 +106,7 @@ async fn loss_of_the_required_group_ends_streams_and_its_return_lets_them_open_a
     let root = here.user_with("root", &["--superuser"]).await;
     let mut streams = [watch(&alice).await, watch_too(&alice, &there).await];
     let mut superusers = watch(&root).await;
-    let id = alice.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = alice.simulate(SLOW).await;
     let token = alice.page(&id).await.token.expect("just started");
     // Another group's loss is none.
     user(&here, &["groups", "alice", "--group", "staff"], "");
@@ -134,7 +135,7 @@ async fn loss_of_the_required_group_ends_streams_and_its_return_lets_them_open_a
 async fn a_user_has_so_many_streams_and_gets_places_back() {
     let server = Server::with(&[("streams_per_user", "2")]).await;
     let (alice, bob) = (server.user("alice").await, server.user("bob").await);
-    let id = alice.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = alice.simulate(SLOW).await;
     let token = alice.page(&id).await.token.expect("just started");
     // Of all of her sessions together.
     let at_work = Client::new(server.address);
@@ -174,15 +175,10 @@ async fn a_command_that_was_being_sent_meanwhile_is_not_carried_out() {
         let before = client.get("/operations").await.text().matches("<tr id=").count();
         let body = format!("csrf_token={csrf}&steps=0");
         let (first, rest) = body.split_at(body.len() - 1);
-        let head = format!(
-            "POST /operations/new/simulate HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
-            client.address,
-            client.cookie_header(),
-            body.len()
-        );
-        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-        stream.write_all((head + first).as_bytes()).await.expect("it is sent");
+        let length = format!("Content-Length: {}", body.len());
+        let more = ["Content-Type: application/x-www-form-urlencoded", &length];
+        let head = client.head("POST /operations/new/simulate", &more);
+        let mut stream = client.begin(&(head + first)).await;
         user(&server, words, input);
         soon("the end of the stream", events.rest()).await;
         stream.write_all(rest.as_bytes()).await.expect("it is sent");

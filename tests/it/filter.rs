@@ -1,9 +1,6 @@
 //! The list by state and kind.
 
-use crate::harness::{Answer, Client, Server, attribute, text_of};
-
-/// One that waits for a minute in its first step.
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+use crate::harness::{Answer, Client, SLOW, Server, attribute, text_of};
 
 async fn list(client: &Client, path: &str) -> String {
     let answer: Answer = client.get(path).await;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{Ask, Client, Server, liveops, soon, until};
+use crate::harness::{Ask, Client, SLOW, Server, liveops, soon, until};
 
 /// Holds the database, so that nothing can be committed until it is dropped.
 struct Held(Connection);
@@ -48,12 +48,8 @@ fn uploads(server: &Server) -> Vec<PathBuf> {
 
 /// The head of a multipart post.
 fn head(client: &Client, path: &str, length: usize) -> String {
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Type: multipart/form-data; boundary=edge\r\n\
-         Content-Length: {length}\r\n\r\n",
-        client.address,
-        client.cookie_header()
-    )
+    let length = format!("Content-Length: {length}");
+    client.head(&format!("POST {path}"), &["Content-Type: multipart/form-data; boundary=edge", &length])
 }
 
 fn token_part(csrf: &str) -> String {
@@ -78,9 +74,8 @@ async fn a_sender_of_too_much_who_pauses_gets_its_answer() {
     let server = Server::start().await;
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
     let sent = head(&client, "/operations/new/csv_import", 900_000_000) + &token_part(&csrf) + "--edge\r\n";
-    stream.write_all(sent.as_bytes()).await.expect("it is sent");
+    let mut stream = client.begin(&sent).await;
     assert!(answer(&mut stream).await.starts_with("HTTP/1.1 413 "));
 }
 
@@ -92,9 +87,8 @@ async fn the_head_of_a_part_is_not_gathered_without_end() {
     let begun = token_part(&csrf) + "--edge\r\nContent-Disposition: form-data; name=\"";
     // In the second one no token is to be found.
     for (start, status) in [(begun.as_str(), "400"), ("no boundary ever: ", "403")] {
-        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
         let sent = head(&client, "/operations/new/csv_import", 90_000_000) + start;
-        stream.write_all(sent.as_bytes()).await.expect("it is sent");
+        let mut stream = client.begin(&sent).await;
         // More than a head ever has, and then silence: the answer must not wait for the rest.
         let _ = stream.write_all(&vec![b'x'; 3 * 1024 * 1024]).await;
         let answer = answer(&mut stream).await;
@@ -142,7 +136,7 @@ async fn who_hangs_up_during_the_sign_out_is_signed_out_all_the_same() {
     let server = Server::verbose(&[]).await;
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
-    let id = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = client.simulate(SLOW).await;
     client.reaches(&id, "running").await;
     let mut events = client.follow(&id).await;
     events.first_flush().await;
@@ -243,7 +237,7 @@ async fn every_file_is_its_owners_only() {
     let client = server.demo_user().await;
     let done = client.import("a.csv", b"a,b\n1,2\n").await;
     client.finished(&done).await;
-    let running = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let running = client.simulate(SLOW).await;
     client.reaches(&running, "running").await;
     let mut folders = vec![server.folder().to_owned()];
     let mut names = Vec::new();

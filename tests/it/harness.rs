@@ -10,7 +10,7 @@ mod server;
 mod tty;
 
 pub(crate) use chromium::Chromium;
-pub(crate) use client::{Answer, Ask, Client, encode};
+pub(crate) use client::{Answer, Ask, Client, SLOW, encode};
 pub(crate) use events::{Event, Events};
 pub(crate) use html::{attribute, form_values, hidden_inputs, text_of};
 pub(crate) use live::{Model, Page};

@@ -8,9 +8,8 @@ use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{Answer, Ask, Client, Server, attribute, soon};
+use crate::harness::{Answer, Ask, Client, SLOW, Server, attribute, soon};
 
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                    img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
                    require-trusted-types-for 'script'; trusted-types liveops";

@@ -3,10 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::harness::{Ask, Client, Server, liveops, until};
-
-/// One that waits for a minute in its first step.
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+use crate::harness::{Ask, Client, SLOW, Server, liveops, until};
 
 #[tokio::test]
 async fn a_user_runs_as_many_at_once_as_the_setting_says_in_all_processes() {

@@ -1,9 +1,6 @@
 //! The list: what it shows, and how it stays live.
 
-use crate::harness::{Answer, Ask, Client, Event, Events, Server, attribute, text_of};
-
-/// One that waits for a minute in its first step.
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+use crate::harness::{Answer, Ask, Client, Event, Events, SLOW, Server, attribute, text_of};
 
 /// A list's container.
 const CONTAINER: &str = "<section id=\"operations\"";

@@ -1,8 +1,6 @@
 //! Pages: their forms, and that they work without JavaScript.
 
-use crate::harness::{Answer, Ask, Client, Server, attribute, finish, hidden_inputs, text_of};
-
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+use crate::harness::{Answer, Ask, Client, SLOW, Server, attribute, finish, hidden_inputs, text_of};
 
 /// The stylesheet, the shim and the scripts of the comforts.
 fn assets(html: &str) -> [String; 4] {
@@ -256,7 +254,7 @@ async fn what_is_refused_leads_on() {
     let server = Server::start().await;
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
-    let id = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = client.simulate(SLOW).await;
     let new = "/operations/new/simulate";
     let page = format!("/operations/{id}");
     let [restart, cancel] = ["restart", "cancel"].map(|command| format!("{page}/{command}"));

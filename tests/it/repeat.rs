@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::harness::{Client, Event, Server, liveops, text_of, until};
+use crate::harness::{Client, Event, SLOW, Server, liveops, text_of, until};
 use crate::heavy::{log_of, numbered};
 
 const AGAIN: &str = "run again by itself after its server stopped";
@@ -82,7 +82,7 @@ async fn a_stop_puts_it_back_into_the_queue_and_the_next_server_runs_it() {
     let mut server = Server::with(&[("shutdown_grace_seconds", "0")]).await;
     let client = server.demo_user().await;
     let id = client.submit("repeatable", &[], None).await.started();
-    let other = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let other = client.simulate(SLOW).await;
     client.reaches(&other, "running").await;
     let mut events = client.follow(&id).await;
     events.until(|event| says(event, "Counting #2")).await;

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use crate::harness::{Ask, Server, finish, liveops, until};
 use crate::start::imports;
@@ -141,19 +139,7 @@ async fn uploads_that_nobody_needs_are_removed_and_no_other_file() {
 async fn half_an_upload_of_a_dead_process_is_removed_at_the_next_start() {
     let server = Server::start().await;
     let client = server.demo_user().await;
-    let csrf = client.csrf().await;
-    let part = |head: &str, text: &str| {
-        format!("--edge\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n")
-    };
-    let body = part("name=\"csrf_token\"", &csrf) + &part("name=\"file\"; filename=\"a.csv\"", "a,b\r\n1,2");
-    let request = format!(
-        "POST /operations/new/csv_import HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\
-         Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: 1000000\r\n\r\n{body}",
-        client.address,
-        client.cookie_header()
-    );
-    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
-    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    let _upload = client.begin_import().await;
     let half = until("the file", async || {
         let folder = fs::read_dir(server.folder().join("liveops.db-uploads")).ok()?;
         folder.flatten().map(|entry| entry.path()).next()
@@ -230,21 +216,9 @@ async fn a_copied_database_has_its_own_uploads() {
     let id = client.import("a.csv", b"a,b\n1,2\n").await;
     client.finished(&id).await;
     server.kill();
-    let mut copy = Server::start().await;
-    copy.kill();
-    fs::remove_dir_all(copy.folder()).expect("it is there");
-    for folder in ["", "liveops.db-uploads"] {
-        fs::create_dir(copy.folder().join(folder)).expect("a folder");
-        for entry in fs::read_dir(server.folder().join(folder)).expect("a folder").flatten() {
-            if entry.path().is_file() && !imports(server.folder()).contains(&entry.path()) {
-                let to = copy.folder().join(folder).join(entry.file_name());
-                fs::copy(entry.path(), to).expect("it is copied");
-            }
-        }
-    }
     let of_original = imports(server.folder());
     fs::write(&of_original[0], "the original's").expect("it is written");
-    let copy = copy.again().await;
+    let copy = server.copied().await;
     let client = client.at(&copy);
     assert_eq!(client.command(&id, "restart").await.status, 303);
     let page = client.finished(&id).await;

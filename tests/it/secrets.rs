@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::harness::{Answer, Ask, Client, Server, finish, liveops, until};
+use crate::harness::{Answer, Ask, Client, SLOW, Server, finish, liveops, until};
 
 /// A key that is on its way out.
 const FALLBACK: &str = "an older secret key of more than 32 bytes";
@@ -176,7 +176,7 @@ fn told(answer: &Answer, csrf: &str) -> String {
 /// Every way to be refused, by somebody who sends secrets along.
 async fn refusals(server: &Server, dora: &Client, secrets: &mut Secrets) -> Vec<Answer> {
     let csrf = dora.csrf().await;
-    let id = dora.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = dora.simulate(SLOW).await;
     let token = dora.page(&id).await.token.expect("it runs");
     let operation = format!("/operations/{id}");
     let new = "/operations/new/simulate";
@@ -237,7 +237,7 @@ async fn no_secret_is_in_the_log_an_error_a_title_an_address_or_the_metrics() {
         secrets.assert_none_in(&told(&answer, &csrf));
     }
     secrets.keep("a CSRF token", csrf.clone());
-    let id = dora.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = dora.simulate(SLOW).await;
     let imported = dora.import("a.csv", b"a,b\n1,2\n").await;
     dora.finished(&imported).await;
     let token = dora.page(&id).await.token.expect("it runs");
@@ -317,7 +317,7 @@ async fn an_answer_has_the_id_under_which_it_is_in_the_log() {
     until("the id in the log", async || server.said().contains(&id).then_some(())).await;
     assert_ne!(client.get("/operations").await.header("x-request-id"), id);
     // Who opens a stream finds its length by the same id.
-    let operation = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let operation = client.simulate(SLOW).await;
     let mut events = client.follow(&operation).await;
     let id = events.headers()["x-request-id"].to_str().expect("ASCII").to_owned();
     events.first_flush().await;

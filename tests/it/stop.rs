@@ -6,9 +6,7 @@ use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{Client, PATIENCE, Server, soon, until};
-
-const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+use crate::harness::{Client, PATIENCE, SLOW, Server, soon, until};
 
 async fn stopping(server: &Server) {
     until("that it stops", async || server.said().contains("stopping").then_some(())).await;

@@ -180,6 +180,7 @@ async fn a_second_interrupt_waits_for_nobody() {
     let begin = Instant::now();
     signal(&alone.running, "-INT");
     assert_eq!(exit_code(&mut alone.running).await, Some(130));
+    // Each try for the lock takes 5 s, and it waits for none of them.
     assert!(begin.elapsed() < Duration::from_secs(4), "at once, not after {:?}", begin.elapsed());
 }
 

@@ -244,20 +244,8 @@ async fn a_copied_database_serves_its_own_files() {
     let id = client.import("a.csv", CSV).await;
     client.finished(&id).await;
     server.kill();
-    let mut copy = Server::start().await;
-    copy.kill();
-    fs::remove_dir_all(copy.folder()).expect("it is there");
-    for folder in ["", "liveops.db-uploads"] {
-        fs::create_dir(copy.folder().join(folder)).expect("a folder");
-        for entry in fs::read_dir(server.folder().join(folder)).expect("a folder").flatten() {
-            if entry.path().is_file() {
-                let to = copy.folder().join(folder).join(entry.file_name());
-                fs::copy(entry.path(), to).expect("it is copied");
-            }
-        }
-    }
+    let copy = server.copied().await;
     fs::write(&uploads(server.folder())[0], "the original's").expect("it is written");
-    let copy = copy.again().await;
     let answer = client.at(&copy).get(&address(&id, "file")).await;
     assert_attached(&answer, "a.csv");
     assert_eq!(&answer.body[..], CSV);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::harness::{Client, Server, finish, liveops};
+use crate::harness::{Client, SLOW, Server, finish, liveops};
 
 fn user(folder: &Path, words: &[&str], input: &str) -> Output {
     let mut command = liveops(folder);
@@ -134,7 +134,7 @@ async fn the_demo_user_may_be_given_a_password() {
 async fn a_removed_user_is_out_and_a_new_one_of_that_name_inherits_nothing() {
     let server = Server::start().await;
     let alice = server.user("alice").await;
-    let hers = alice.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let hers = alice.simulate(SLOW).await;
     let token = alice.page(&hers).await.token.expect("just started");
     let said = done(server.folder(), &["remove", "alice"], "");
     assert!(said.contains("alice"), "{said}");

@@ -77,7 +77,7 @@ impl Home {
         self.live.start(&self.ada, Stay(stays)).await.expect("started")
     }
 
-    /// Waits until the operation is in that state, or without one is gone.
+    /// Waits until the operation is in that state, or without one is gone, of which a stream says nothing.
     pub(crate) async fn until(&self, id: OperationId, state: Option<State>) {
         let reached = async {
             while self

@@ -76,6 +76,7 @@ async fn a_clock_that_leaps_ahead_takes_little_along_before_it_is_put_right() {
     let home = Home::by(Wall).await;
     let begin = home.clock.now();
     let database = Connection::open(home.folder.path().join("app.db")).expect("the database");
+    // Work in the background, which tells nobody.
     let removed_by = async |at: Timestamp| {
         let sql = "SELECT value FROM liveops_meta WHERE key = 'removing'";
         let reached = async {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{another_line, operation, simulate};
-use crate::harness::{Chromium, Server};
+use crate::harness::{Chromium, SLOW, Server};
 
 /// Puts the page's own time forward, as far as its script can tell.
 async fn later(browser: &Chromium, seconds: u32) {
@@ -291,19 +291,83 @@ pub(super) const NOTIFICATIONS: &str = "
     };
 ";
 
+/// The browser's own notifications, each of which is noted.
+const NOTED: &str = "
+    window.shown = [];
+    window.Notification = class extends Notification {
+        constructor(title, options) {
+            super(title, options);
+            window.shown.push(this);
+        }
+    };
+";
+
+/// Allowed by the browser itself, and refused by it.
 #[tokio::test]
-async fn the_end_is_told_to_who_asked_for_it() {
+async fn the_browser_tells_the_end_of_what_nobody_looks_at_once() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    browser.hurry(10).await;
+    browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": NOTED })).await;
+    let notifications = async |setting: &str| {
+        let permission = json!({ "permission": { "name": "notifications" }, "setting": setting });
+        browser.cdp("Browser.setPermission", &permission).await;
+    };
+    notifications("granted").await;
+    let fields = [("steps", "100000"), ("delay_ms", "20"), ("message", "Rebuilding the index")];
+    let id = simulate(&browser, &fields).await;
+    browser.press("Notify me when it is done").await;
+    browser.wait_for(".liveop-notify[aria-pressed=\"true\"]").await;
+    assert_eq!(browser.text("return Notification.permission").await, "granted");
+    let page = browser.tab().await;
+    let front = browser.new_tab().await;
+    browser.look_at(&page).await;
+    browser.put_in_front(&front).await;
+    browser.wait_until("document.hidden").await;
+    assert_eq!(browser.run("return window.shown.length").await, 0, "it is not over");
+    client.command(&id, "cancel").await;
+    browser.wait_until("window.shown.length").await;
+    let told = "return window.shown.map(({ title, body, tag }) => [title, body, tag].join('|')).join()";
+    let words = format!("Rebuilding the index|Cancelled. It stopped before its end|op-{id}");
+    assert_eq!(browser.text(told).await, words);
+    browser.look_at(&page).await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]:not([data-liveop-token])").await;
+    assert_eq!(browser.text(told).await, words, "once, also when somebody looks");
+
+    // Refused when it is asked, it says so; refused before, it offers nothing.
+    simulate(&browser, &fields).await;
+    browser.wait_for(".liveop-notify[aria-pressed=\"false\"]:not([hidden])").await;
+    // What has the focus stays.
+    browser.run("document.querySelector('.liveop-notify').focus()").await;
+    notifications("denied").await;
+    browser.press("Notify me when it is done").await;
+    browser
+        .wait_until(&format!("{}.includes('does not allow notifications')", text_of(".liveop-note")))
+        .await;
+    browser.page.refresh().await.expect("loaded again");
+    browser.wait_for(".liveop-copy:not([hidden])").await;
+    browser.wait_until("document.querySelector('.liveop-notify').hidden").await;
+    browser.press("Cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn the_end_is_told_to_who_asked_for_it() {
+    let server = Server::with(&[("workers", "1")]).await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
     browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": NOTIFICATIONS })).await;
-    let fields = [("steps", "60"), ("delay_ms", "50"), ("chain", "1"), ("message", "Two in a row")];
+    // The first of two waits behind another one, and so does the second, for as long as is needed to look at them.
+    let before_first = client.simulate(SLOW).await;
+    let fields = [("steps", "20"), ("delay_ms", "50"), ("chain", "1"), ("message", "Two in a row")];
     let first = simulate(&browser, &fields).await;
+    let before_second = client.simulate(SLOW).await;
     let button = "document.querySelector('.liveop-notify')";
     browser.wait_until(&format!("!{button}.hidden")).await;
     assert_eq!(browser.run("return window.asked").await, 0, "not before somebody wants it");
     let before = places(&browser).await;
-    let icon = "document.querySelector('link[rel=icon]').href";
-    browser.wait_until(&format!("/stroke-dasharray%3D%22[1-9]/.test({icon})")).await;
     browser.press("Notify me when it is done").await;
     browser.wait_for(".liveop-notify[aria-pressed=\"true\"]").await;
     browser.wait_until(&format!("{}.includes('Keep this tab open')", text_of(".liveop-note"))).await;
@@ -311,9 +375,18 @@ async fn the_end_is_told_to_who_asked_for_it() {
     // This tab keeps it over a reload, and hands it on with the operation.
     browser.page.refresh().await.expect("loaded again");
     browser.wait_for(".liveop-notify[aria-pressed=\"true\"]").await;
+    let icon = "document.querySelector('link[rel=icon]').href";
+    browser
+        .run(
+            "window.icons = []; const link = document.querySelector('link[rel=icon]');
+             new MutationObserver(() => window.icons.push(link.href)).observe(link, { attributes: true })",
+        )
+        .await;
+    client.command(&before_first, "cancel").await;
     browser.wait_until(&format!("!document.getElementById('op-{first}')")).await;
     browser.wait_for(".liveop-notify[aria-pressed=\"true\"]").await;
     assert_eq!(browser.run("return window.shown.length").await, 0, "the first of them is not the end");
+    client.command(&before_second, "cancel").await;
     browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
     browser.wait_until("window.shown.length === 1").await;
     let told = browser.text("return `${window.shown[0].title}: ${window.shown[0].body}`").await;
@@ -321,6 +394,8 @@ async fn the_end_is_told_to_who_asked_for_it() {
     browser.run("window.shown[0].notification.onclick()").await;
     assert_eq!(browser.run("return window.focused && window.put_away").await, true);
     browser.wait_until(&format!("{icon}.includes('%231a7742')")).await;
+    let moved = "return window.icons.some((icon) => /stroke-dasharray%3D%22[1-9]/.test(icon))";
+    assert_eq!(browser.run(moved).await, true, "it was drawn on the way");
     browser.assert_clean().await;
 
     // Of another operation nobody said anything. Where it is refused, the button does not pretend.

@@ -299,6 +299,44 @@ async fn who_is_signed_out_comes_back_to_the_very_page() {
     browser.assert_clean().await;
 }
 
+/// An orderly stop, as of a deploy: what runs has its grace, and a page is told nothing worse than that it has to wait.
+#[tokio::test]
+async fn pages_stay_open_while_their_server_is_replaced() {
+    let mut server = Server::with(&[("shutdown_grace_seconds", "2")]).await;
+    let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    let repeated = client.submit("repeatable", &[], None).await.started();
+    browser.open(&format!("/operations/{repeated}")).await;
+    browser.wait_for(LIVE).await;
+    listen(&browser).await;
+    let of_repeated = browser.tab().await;
+    browser.new_window().await;
+    simulate(&browser, STEADY).await;
+    browser.wait_for(LIVE).await;
+    listen(&browser).await;
+    server.signal("-TERM");
+    until("readiness to go", async || (client.get("/readyz").await.status == 503).then_some(())).await;
+    let (status, _) = server.exit().await;
+    assert_eq!(status.code(), Some(0), "{}", server.said());
+    browser.wait_for(LOST).await;
+    let server = server.again().await;
+    let said =
+        "return [...new Set(window.said)].filter((words) => !['', 'Live', 'Connection lost, trying again…',
+        'No live updates just now: fetched every few seconds.'].includes(words)).join('|')";
+    // One is lost, which its page says by itself; the other runs once more, and its page goes on with that.
+    browser.wait_for(".liveop[data-liveop-state=\"interrupted\"] [data-liveop-command=\"restart\"]").await;
+    browser.wait_until("document.title.includes('Interrupted')").await;
+    assert_eq!(browser.text(said).await, "");
+    assert_whole(&browser).await;
+    browser.look_at(&of_repeated).await;
+    browser.wait_for("[data-attempt=\"2\"]").await;
+    browser.wait_for(LIVE).await;
+    browser.wait_for(".liveop-line:nth-child(2)").await;
+    assert_eq!(browser.text(said).await, "");
+    assert_whole(&browser).await;
+    drop(server);
+}
+
 /// The operation runs in another process, and does not notice.
 #[tokio::test]
 async fn an_operation_is_followed_on_when_its_page_s_server_is_restarted() {

@@ -1,8 +1,8 @@
 //! A list under a filter, while what is in it changes.
 
-use super::list::{NEWS, SHOWN, SLOW, live, row, row_id};
+use super::list::{NEWS, SHOWN, live, row, row_id};
 use super::look::assert_accessible;
-use crate::harness::{Chromium, Server};
+use crate::harness::{Chromium, SLOW, Server};
 
 #[tokio::test]
 async fn a_filtered_list_says_what_no_longer_matches() {

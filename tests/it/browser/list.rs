@@ -4,10 +4,7 @@ use fantoccini::Locator;
 use serde_json::json;
 
 use super::simulate;
-use crate::harness::{Chromium, Server};
-
-/// One that waits for a minute in its first step.
-pub(super) const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+use crate::harness::{Chromium, SLOW, Server};
 
 /// Waits until the list's stream is open and has said something.
 pub(super) async fn live(browser: &Chromium) {
@@ -45,14 +42,15 @@ async fn rows_appear_and_move_and_the_focus_stays() {
     assert_eq!(browser.run(&format!("return {shown}")).await, true, "nothing yet");
     live(&browser).await;
     browser.run("window.stillHere = 'since the beginning'").await;
-    let id = client.simulate(&[("steps", "60"), ("delay_ms", "50")]).await;
+    let id = client.simulate(&[("steps", "500"), ("delay_ms", "50")]).await;
     browser.wait_for(&row(&id, "running")).await;
     assert_eq!(browser.run(&format!("return {shown}")).await, false, "there is something now");
     browser.run("document.querySelector('#operations-rows a').focus()").await;
-    browser.wait_until(&format!("document.querySelector('#op-{id}-row progress[value]')?.value > 20")).await;
+    browser.wait_until(&format!("document.querySelector('#op-{id}-row progress[value]')?.value > 2")).await;
     let second = client.simulate(SLOW).await;
     browser.wait_for(&row(&second, "running")).await;
-    browser.wait_for(&row(&id, "succeeded")).await;
+    client.command(&id, "cancel").await;
+    browser.wait_for(&row(&id, "cancelled")).await;
     assert_eq!(browser.text(SHOWN).await, row_id(&id), "nothing moves where somebody is");
     assert_eq!(browser.text(NEWS).await, "1 new operation");
     let focused = browser.text("return document.activeElement.getAttribute('href')").await;

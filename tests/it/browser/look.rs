@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::embed::{import, signed_in};
 use super::simulate;
 use crate::embed::Shop;
-use crate::harness::{Chromium, Proxy, Server};
+use crate::harness::{Chromium, Proxy, Server, finish, liveops};
 use crate::start::csv;
 
 /// How a reader likes it, and how wide the window is.
@@ -304,6 +304,9 @@ async fn every_page_fits_from_320_px_on_in_both_directions_and_on_paper() {
     simulate(&browser, &[("steps", "100000"), ("delay_ms", "20"), ("log_every", "1")]).await;
     browser.wait_for(".liveop-bar[value]").await;
     assert_fits(&browser, "one that runs").await;
+    browser.wait_until("document.querySelectorAll('.liveop-line').length > 199").await;
+    assert_prints(&browser).await;
+    assert!(browser.sheets().await >= 4, "200 lines do not stop at the end of a sheet");
     prefer(&browser, "forced-colors", "active").await;
     for element in [".liveop-bar", ".liveop-badge"] {
         let border = format!("return getComputedStyle(document.querySelector('{element}')).borderTopWidth");
@@ -322,7 +325,8 @@ async fn every_page_fits_from_320_px_on_in_both_directions_and_on_paper() {
 
 #[tokio::test]
 async fn what_a_page_is_only_for_a_while_is_accessible_too() {
-    let server = Server::start().await;
+    let server = Server::with(&[("required_group", "staff")]).await;
+    put_into(&server, &["--group", "staff"]);
     let proxy = Proxy::before(server.address).await;
     let browser = Chromium::signed_in_at(proxy.address, &server).await;
     let client = browser.client(&server).await;
@@ -356,7 +360,46 @@ async fn what_a_page_is_only_for_a_while_is_accessible_too() {
     browser.wait_for(".site-menu[open]").await;
     assert_accessible(&browser, "a menu that is open").await;
     browser.wait_for(".site-menu[open]").await;
-    client.command(&running, "cancel").await;
+    assert_out_of_touch_accessible(&browser, &server, &proxy, &running).await;
+}
+
+/// What is said where there are no live updates, or none any more: that they are fetched, and what is to be done.
+async fn assert_out_of_touch_accessible(browser: &Chromium, server: &Server, proxy: &Proxy, running: &str) {
+    let page = format!("/operations/{running}");
+    let says = async |words: &str| {
+        let said =
+            format!("document.querySelector('.liveop-connection').textContent.includes({})", json!(words));
+        browser.wait_until(&said).await;
+        assert_accessible(browser, words).await;
+        assert_eq!(browser.run(&format!("return {said}")).await, true, "it is still said");
+    };
+    browser.open(&page).await;
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    put_into(server, &[]);
+    says("can’t be shown any more. Reload the page").await;
+    put_into(server, &["--group", "staff"]);
+    browser.open(&page).await;
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    // In a tab of its own: whoever is in such a hurry has no patience with a busy machine.
+    let first = browser.tab().await;
+    browser.new_tab().await;
+    browser.hurry(10).await;
+    proxy.hold();
+    browser.open(&page).await;
+    says("fetched every few seconds").await;
+    proxy.clear();
+    browser.look_at(&first).await;
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    browser.client(server).await.log_out().await;
+    says("signed out. Sign in and come back").await;
+}
+
+/// Says which groups the demo user is in.
+fn put_into(server: &Server, groups: &[&str]) {
+    let mut command = liveops(server.folder());
+    command.args(["user", "groups", "demo"]).args(groups);
+    let output = finish(command, "");
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[tokio::test]

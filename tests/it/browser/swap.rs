@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::simulate;
-use crate::harness::{Chromium, Server};
+use crate::harness::{Chromium, SLOW, Server};
 
 /// Gives the page's stream away, so that a test can speak as the server does.
 const STREAM: &str = "
@@ -101,7 +101,7 @@ async fn focus_selection_and_scroll_stay_while_fragments_arrive() {
 async fn a_burst_of_lines_is_painted_in_lots_and_only_its_tail_stays() {
     let server = Server::start().await;
     let browser = with_stream(&server).await;
-    let id = simulate(&browser, &[("steps", "1"), ("delay_ms", "60000")]).await;
+    let id = simulate(&browser, SLOW).await;
     browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
     let at_once = browser
         .run(&format!(
@@ -130,11 +130,14 @@ async fn a_burst_of_lines_is_painted_in_lots_and_only_its_tail_stays() {
 
 #[tokio::test]
 async fn an_error_is_said_once_and_no_region_speaks_by_itself() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let browser = Chromium::signed_in(&server).await;
+    let client = browser.client(&server).await;
+    // It waits behind this one for as long as is needed to listen.
+    let before = client.simulate(SLOW).await;
     let fields = [
         ("steps", "20"),
-        ("delay_ms", "100"),
+        ("delay_ms", "20"),
         ("log_every", "1"),
         ("outcome", "error"),
         ("message", "no such table"),
@@ -148,6 +151,7 @@ async fn an_error_is_said_once_and_no_region_speaks_by_itself() {
              new MutationObserver(() => window.said.push(alert.textContent)).observe(alert, { childList: true, characterData: true, subtree: true })",
         )
         .await;
+    client.command(&before, "cancel").await;
     browser.wait_for(".liveop[data-liveop-state=\"failed\"]").await;
     browser.wait_until("window.said.length > 1").await;
     let said = browser.run("return window.said").await;

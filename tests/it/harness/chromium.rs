@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -187,6 +189,15 @@ impl Chromium {
     /// Lets the page believe that its window has the focus, or that it has lost it: without a screen there is none to give.
     pub(crate) async fn focus(&self, given: bool) {
         self.cdp("Emulation.setFocusEmulationEnabled", &json!({ "enabled": given })).await;
+    }
+
+    /// How many sheets of paper the page takes.
+    pub(crate) async fn sheets(&self) -> usize {
+        let printed = self.cdp("Page.printToPDF", &json!({})).await;
+        let pdf = STANDARD.decode(printed["data"].as_str().expect("base64")).expect("base64");
+        // Chromium writes each page as an object of its own, with spaces that are its own choice.
+        let pdf = String::from_utf8_lossy(&pdf);
+        pdf.matches("/Type /Page\n").count()
     }
 
     /// The page as it is now.

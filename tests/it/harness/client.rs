@@ -6,8 +6,13 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::{Events, PATIENCE, Page, Server, attribute, form_values, soon, until};
+
+/// A `simulate` that waits for a minute in its first step.
+pub(crate) const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
 
 /// One person at one browser.
 pub(crate) struct Client {
@@ -122,6 +127,33 @@ impl Client {
             request = request.header(name, value);
         }
         if ask.body.is_empty() { request } else { request.body(ask.body) }
+    }
+
+    /// The head of a request with this person's cookies and `more` headers, for whoever sends one piece by piece.
+    pub(crate) fn head(&self, request: &str, more: &[&str]) -> String {
+        let (host, cookies) = (self.address, self.cookie_header());
+        let more: String = more.iter().map(|header| format!("{header}\r\n")).collect();
+        format!("{request} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookies}\r\n{more}\r\n")
+    }
+
+    /// Sends these bytes over a connection of their own, which stays open.
+    pub(crate) async fn begin(&self, bytes: &str) -> TcpStream {
+        let mut stream = soon("a connection", TcpStream::connect(self.address)).await.expect("a connection");
+        stream.write_all(bytes.as_bytes()).await.expect("it is sent");
+        stream
+    }
+
+    /// Sends the beginning of an import, with a part of its file.
+    pub(crate) async fn begin_import(&self) -> TcpStream {
+        let csrf = self.csrf().await;
+        let more = ["Content-Type: multipart/form-data; boundary=edge", "Content-Length: 1000000"];
+        let part = |head: &str, text: &str| {
+            format!("--edge\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n")
+        };
+        let sent = self.head("POST /operations/new/csv_import", &more)
+            + &part("name=\"csrf_token\"", &csrf)
+            + &part("name=\"file\"; filename=\"a.csv\"", "a,b\r\n1,2");
+        self.begin(&sent).await
     }
 
     /// Sends a request and reads the answer whole.

@@ -1,5 +1,6 @@
 //! The real binary in a folder of its own.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -142,6 +143,22 @@ impl Server {
     /// Another demo server on the same database, with the same settings.
     pub(crate) async fn second(&self) -> Self {
         Self::launch("demo", Arc::clone(&self.folder), self.settings.clone(), "127.0.0.1:0", false).await
+    }
+
+    /// A server on a copy of this one's database with its uploads, in a folder of its own; this one has ended.
+    pub(crate) async fn copied(&self) -> Self {
+        let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
+        for part in ["", "liveops.db-uploads"] {
+            let to = folder.path().join(part);
+            fs::create_dir_all(&to).expect("a folder");
+            for entry in fs::read_dir(self.folder().join(part)).expect("a folder").flatten() {
+                let name = entry.file_name();
+                if entry.path().is_file() && !name.to_string_lossy().starts_with("csv-import-") {
+                    fs::copy(entry.path(), to.join(name)).expect("it is copied");
+                }
+            }
+        }
+        Self::launch(self.command, folder, self.settings.clone(), "127.0.0.1:0", false).await
     }
 
     /// A server on the same database that has no kinds, so that it runs nothing; both have to have the

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::log_of;
 use super::watchers::stalled_stream;
-use crate::harness::{Client, Server, soon};
+use crate::harness::{Client, SLOW, Server, soon};
 
 const IDLE: u64 = 10_000;
 /// With fewer there is no crowd to speak of.
@@ -68,7 +68,7 @@ async fn ten_thousand_idle_streams_and_two_hundred_slow_ones_hold_up_nothing() {
     // Others are in the queue before them, so that every stream is open before the first of them begins.
     let mut before_them = Vec::new();
     for _ in 0..FAST {
-        let id = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+        let id = client.simulate(SLOW).await;
         client.reaches(&id, "running").await;
         before_them.push(id);
     }
@@ -151,6 +151,7 @@ async fn trickle(mut stream: TcpStream) {
     let mut bytes = [0; 4];
     loop {
         stream.read_exact(&mut bytes).await.expect("it is open");
+        // It is a slow one: that is what it is for.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

@@ -56,6 +56,7 @@ async fn kills_at_random_moments_lose_and_double_nothing() {
         let starters: Vec<_> = (0..3)
             .map(|_| tokio::spawn(keep_starting(Arc::clone(&client), csrf.clone(), Arc::clone(&started))))
             .collect();
+        // Any moment whatever: so there is nothing to wait for.
         let moment = Duration::from_millis(50 + random() % 1200);
         tokio::time::sleep(moment).await;
         server.kill();
@@ -185,6 +186,7 @@ async fn settled(client: &Client, id: &str, deadline: Instant) -> String {
             return state;
         }
         assert!(Instant::now() < deadline, "{id} still claims to be {state}");
+        // Asked again and again, as by whoever loads the page: within the contract's time it has to be true.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -45,6 +45,7 @@ impl Work {
         }
         for n in 1..=self.lines {
             p.log(format!("line #{n}"));
+            // The work itself: a kill comes in the middle of it.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -126,6 +127,7 @@ async fn process_that_works() {
             _ => live.start(&viewer(), Again(work)).await,
         };
         println!("\nanswered {}", started.expect("it is started"));
+        // Some are started while others run; what it is in the middle of when it is killed is left to chance.
         tokio::time::sleep(Duration::from_millis(random.below(60))).await;
     }
     // Until it is killed, or its parent has ended.
@@ -186,6 +188,7 @@ async fn kill_many(folder: PathBuf, kills: usize, mut random: Random) -> Vec<Ope
         if let Some(up) = process.up.take_if(|_| started) {
             soon("its start", up).await.expect("it starts");
         }
+        // At any moment whatever: so there is nothing to wait for.
         tokio::time::sleep(Duration::from_millis(life)).await;
         for id in process.kill() {
             assert!(store.record(id).await.expect("the store").is_some(), "{id} was answered");

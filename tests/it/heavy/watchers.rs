@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::{log_of, numbered, total_lines};
-use crate::harness::{Ask, Client, PATIENCE, Server, soon};
+use crate::harness::{Ask, Client, PATIENCE, SLOW, Server, soon};
 
 const READERS: usize = 180;
 const STALLED: usize = 20;
@@ -102,7 +102,7 @@ async fn a_million_lines_at_full_speed_are_all_kept_in_bounded_memory() {
 async fn whoever_does_not_read_a_translated_stream_costs_little() {
     let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
-    let first = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    let first = client.simulate(SLOW).await;
     client.reaches(&first, "running").await;
     // Escaped, the log on the page has some 6 MB.
     let message = "\"<>&".repeat(1500);

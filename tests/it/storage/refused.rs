@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
-use crate::harness::{PATIENCE, Server, liveops};
+use crate::harness::{PATIENCE, Server, liveops, until};
 
 /// Whom files of others are closed to: the superuser is closed to none.
 const NOBODY: u32 = 65534;
@@ -40,15 +40,16 @@ fn bytes(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 async fn refused(mut command: Command, folder: &Path) -> String {
     let before = bytes(folder);
     command.args(["demo", "--listen", "127.0.0.1:0"]).stdin(Stdio::null());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = child.expect("the binary starts");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let begin = Instant::now();
-    while child.try_wait().expect("ours").is_none() {
-        if begin.elapsed() > PATIENCE {
+    // One that starts after all is ended, and not waited for.
+    until("its end", async || {
+        if begin.elapsed() > PATIENCE / 2 {
             child.kill().expect("ours");
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        child.try_wait().expect("ours")
+    })
+    .await;
     let output = child.wait_with_output().expect("it has ended");
     let line = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(2), "{line}");
