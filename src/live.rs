@@ -65,6 +65,8 @@ struct Inner {
     /// How long what is over is kept; for ever, without it.
     retention: Option<Duration>,
     max_upload_bytes: u64,
+    /// How many of one user may wait; any number, without it.
+    waiting_per_user: Option<u32>,
     /// The epoch of pages of operations that wait: their versions are this process's own.
     waiting_epoch: u64,
     changed: Arc<Notify>,
@@ -130,14 +132,11 @@ impl LiveOps {
     /// When the store fails.
     pub async fn view(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<Snapshot>> {
         let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
-        let mut projection = match self.running_page(id) {
+        let projection = match self.running_page(id) {
+            Some(page) if record.state == State::Cancelling => page.asked_to_stop(),
             Some(page) => page,
             None => self.stored_page(&record).await?,
         };
-        if record.state == State::Cancelling {
-            // Asked through another process than its own, which looks once a second.
-            projection.apply(Update::State(State::Cancelling), self.0.clock.now());
-        }
         Ok(Some(Snapshot { record, projection }))
     }
 
