@@ -32,7 +32,6 @@ use tokio::sync::Notify;
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
 use crate::clock::Clock;
 use crate::operation::{Kind, OperationId, Record, Registry, State};
-use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
 use crate::runner::Runner;
@@ -178,7 +177,10 @@ impl LiveOps {
         match self.0.store.cancel(id, self.0.clock.now()).await {
             // Begun meanwhile, say.
             Ok(CancelAnswer::Requested) => {
-                self.0.runner.cancel(id);
+                if !self.0.runner.cancel(id) {
+                    // Whoever watches it here need not wait for its own process.
+                    self.0.changed.notify_one();
+                }
             }
             Ok(CancelAnswer::Cancelled) => {
                 self.0.changed.notify_one();
@@ -204,7 +206,7 @@ impl LiveOps {
         if !viewer.passes(kind.group.as_deref()) {
             return Ok(RestartAnswer::NotFound);
         }
-        if !self.0.store.restart(id, self.0.clock.now()).await? {
+        if !self.0.store.restart(id, self.0.waiting_per_user, self.0.clock.now()).await? {
             return Ok(RestartAnswer::NotOver);
         }
         self.0.runner.queued();
