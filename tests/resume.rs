@@ -140,6 +140,7 @@ struct World {
     now: Timestamp,
     lives: u64,
     asked: bool,
+    was_asked: bool,
 }
 
 /// Its kind has a place for one of the regions of its own, and a template for their content.
@@ -162,6 +163,7 @@ impl World {
             now,
             lives: 1,
             asked: false,
+            was_asked: false,
         }
     }
 
@@ -174,7 +176,7 @@ impl World {
     fn frame(&self, cursor: &str) -> Option<Frame> {
         let page = self.page();
         let delta = page.since(Cursor::parse(cursor))?;
-        Some(self.renderer.frame(&self.subject, &page, &delta))
+        Some(self.renderer.frame(&self.subject, &page.as_seen_by(&delta), &delta))
     }
 
     fn read_all(&self, client: &mut Client) {
@@ -201,7 +203,10 @@ impl World {
                 }
             }
             Step::ReadAll => self.read_all(client),
-            Step::Asked(asked) => self.asked = asked,
+            Step::Asked(asked) => {
+                self.asked = asked;
+                self.was_asked |= asked;
+            }
             Step::NewLife { attempt } => {
                 self.lives += 1;
                 self.projection = if attempt {
@@ -239,6 +244,8 @@ proptest! {
             world.projection.apply(Update::Ended(ending), world.now);
         }
         world.projection.flush();
+        // By now everybody knows of it.
+        world.asked = world.was_asked;
         world.read_all(&mut client);
         let fresh = world.fresh();
         prop_assert_eq!(client.page.document(), fresh.document());

@@ -26,7 +26,10 @@ impl Projection {
     pub fn since(&self, from: Cursor) -> Option<Delta> {
         let seen = from.version_within(self.epoch, self.attempt, self.version);
         let told = seen.is_some() && from.is_asked();
-        if seen == Some(self.version) && told == self.asked {
+        // Who was told stays told, also by a process that does not know of it yet: to take it back would take a cursor that goes
+        // back, and a cut in the middle of that would be lost.
+        let asked = self.asked || (told && self.state == State::Running);
+        if seen == Some(self.version) && told == asked {
             return None;
         }
         let newer = |changed: u64| seen.is_none_or(|seen| changed > seen);
@@ -35,21 +38,21 @@ impl Projection {
             .into_iter()
             .filter(|region| match region {
                 Region::LogLines => log == LogChange::Whole,
-                Region::Status | Region::Progress | Region::Controls if told != self.asked => true,
+                Region::Status | Region::Progress | Region::Controls if told != asked => true,
                 other => newer(self.changed[*other as usize]),
             })
             .collect();
         let append = if let LogChange::Append(lines) = log { lines } else { Vec::new() };
         Some(Delta {
             state: if told {
-                self.state() != State::Cancelling
+                !asked && self.state != State::Cancelling
             } else {
-                self.asked || newer(self.state_changed)
+                asked || newer(self.state_changed)
             },
             regions,
             append,
             own: self.own.since(seen),
-            to: self.cursor(),
+            to: self.cursor().asked(asked),
         })
     }
 
@@ -65,6 +68,12 @@ impl Projection {
     /// Whether a reader at `from` starts from nothing.
     pub fn is_new_to(&self, from: Cursor) -> bool {
         from.version_within(self.epoch, self.attempt, self.version).is_none()
+    }
+
+    /// The page as a reader sees it whom this brings up to date.
+    pub fn as_seen_by(&self, delta: &Delta) -> Self {
+        let page = self.clone();
+        if delta.to.is_asked() { page.asked_to_stop() } else { page }
     }
 
     /// Where a reader that has everything published stands.

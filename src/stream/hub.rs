@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{Cursor, Frame, FrameBuilder, Pace};
-use crate::operation::OperationId;
+use crate::operation::{OperationId, State};
 use crate::progress::Update;
 use crate::projection::{Delta, Line, Projection};
 
@@ -325,10 +325,12 @@ impl Live {
         }
     }
 
-    fn state_event(&self) -> Bytes {
+    /// The state by itself, for a reader who stands at `to`.
+    fn state_event(&self, to: Cursor) -> Bytes {
         let mut frame = FrameBuilder::default();
         let page = self.page.lock();
-        frame.state(self.subject.id, page.projection.state());
+        let state = if to.is_asked() { State::Cancelling } else { page.projection.state() };
+        frame.state(self.subject.id, state);
         frame.preface()
     }
 
@@ -355,7 +357,7 @@ impl Live {
                 return Some(frame.clone());
             }
             let delta = page.projection.since(from)?;
-            (page.projection.clone(), delta, from)
+            (page.projection.as_seen_by(&delta), delta, from)
         };
         let begin = Instant::now();
         let frame = self.renderer.frame(&self.subject, &projection, &delta);
