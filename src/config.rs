@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) streams_per_address: usize,
     /// 0: any number.
     pub(crate) running_per_user: u32,
+    /// 0: any number.
+    pub(crate) waiting_per_user: u32,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) templates: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
@@ -92,6 +94,7 @@ impl Settings {
         let streams_per_user = whole("streams_per_user", 1..=1_000_000, 100)?;
         let streams_per_address = whole("streams_per_address", 1..=10_000_000, streams_per_user * 10)?;
         let running_per_user = whole("running_per_user", 0..=1_000_000, 0)?;
+        let waiting_per_user = whole("waiting_per_user", 0..=1_000_000_000, 10_000)?;
         Ok(Self {
             token_ttl,
             log_tail: as_size(log_tail),
@@ -102,6 +105,7 @@ impl Settings {
             streams_per_user: as_size(streams_per_user),
             streams_per_address: as_size(streams_per_address),
             running_per_user: u32::try_from(running_per_user).unwrap_or(u32::MAX),
+            waiting_per_user: u32::try_from(waiting_per_user).unwrap_or(u32::MAX),
             workers: values.take("workers", value::whole(1..=1024))?.map(as_size),
             listen: values.take("listen", value::address)?.unwrap_or_else(|| "127.0.0.1:8000".to_owned()),
             database: values

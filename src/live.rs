@@ -32,7 +32,6 @@ use tokio::sync::Notify;
 use crate::access::{Channel, Grant, Keys, SecretKey, Token, Viewer};
 use crate::clock::Clock;
 use crate::operation::{Kind, OperationId, Record, Registry, State};
-use crate::progress::Update;
 use crate::projection::{Line, Projection};
 use crate::render::Renderer;
 use crate::runner::Runner;
@@ -65,6 +64,8 @@ struct Inner {
     /// How long what is over is kept; for ever, without it.
     retention: Option<Duration>,
     max_upload_bytes: u64,
+    /// How many of one user may wait; any number, without it.
+    waiting_per_user: Option<u32>,
     /// The epoch of pages of operations that wait: their versions are this process's own.
     waiting_epoch: u64,
     changed: Arc<Notify>,
@@ -130,14 +131,11 @@ impl LiveOps {
     /// When the store fails.
     pub async fn view(&self, viewer: &Viewer, id: OperationId) -> StoreResult<Option<Snapshot>> {
         let Some(record) = self.owned(viewer, id).await? else { return Ok(None) };
-        let mut projection = match self.running_page(id) {
+        let projection = match self.running_page(id) {
+            Some(page) if record.state == State::Cancelling => page.asked_to_stop(),
             Some(page) => page,
             None => self.stored_page(&record).await?,
         };
-        if record.state == State::Cancelling {
-            // Asked through another process than its own, which looks once a second.
-            projection.apply(Update::State(State::Cancelling), self.0.clock.now());
-        }
         Ok(Some(Snapshot { record, projection }))
     }
 
@@ -179,7 +177,10 @@ impl LiveOps {
         match self.0.store.cancel(id, self.0.clock.now()).await {
             // Begun meanwhile, say.
             Ok(CancelAnswer::Requested) => {
-                self.0.runner.cancel(id);
+                if !self.0.runner.cancel(id) {
+                    // Whoever watches it here need not wait for its own process.
+                    self.0.changed.notify_one();
+                }
             }
             Ok(CancelAnswer::Cancelled) => {
                 self.0.changed.notify_one();
@@ -205,7 +206,7 @@ impl LiveOps {
         if !viewer.passes(kind.group.as_deref()) {
             return Ok(RestartAnswer::NotFound);
         }
-        if !self.0.store.restart(id, self.0.clock.now()).await? {
+        if !self.0.store.restart(id, self.0.waiting_per_user, self.0.clock.now()).await? {
             return Ok(RestartAnswer::NotOver);
         }
         self.0.runner.queued();

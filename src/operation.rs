@@ -67,10 +67,10 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     const LISTED: bool = true;
     /// Whether it is safe to run it again from the start, without anybody looking first: then an attempt whose process
     /// died, or was shut down before it ended, goes back into the queue by itself as the next attempt, instead
-    /// of ending as interrupted; three times in a row at most ([`REPEATS`](crate::store::REPEATS)), since it may be what
-    /// kills its process. Not so one that was asked to stop, nor what is run in the foreground
-    /// ([`LiveOps::run`](crate::LiveOps::run)). An application that lives on after [`LiveOps::shutdown`](crate::LiveOps::shutdown)
-    /// may still be busy with it when the next attempt begins elsewhere: it is asked to stop, and cannot write.
+    /// of ending as interrupted; after three deaths in a row at most ([`REPEATS`](crate::store::REPEATS)), since it may be what
+    /// kills its process; after orderly stops, as at deployments, a hundred times ([`STOPS`](crate::store::STOPS)). Not so
+    /// one that was asked to stop, nor what is run in the foreground ([`LiveOps::run`](crate::LiveOps::run)). An
+    /// application that lives on after [`LiveOps::shutdown`](crate::LiveOps::shutdown) may still be busy with it when the next attempt begins elsewhere: it is asked to stop, and cannot write.
     const REPEATABLE: bool = false;
 
     /// The fields of the kind's form; the submitted values become the input. They are looked at when the

@@ -4,6 +4,7 @@
 //! reader at version `c` lacks what is stamped higher than `c`; that one comparison is opening a
 //! page, following it and coming back to it.
 
+mod delta;
 mod estimate;
 mod log;
 mod overall;
@@ -13,6 +14,7 @@ mod row;
 mod stages;
 mod tally;
 
+pub use delta::Delta;
 pub use estimate::Bar;
 pub use log::{Line, LogChange, LogTail, Shown};
 use overall::Overall;
@@ -30,7 +32,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::operation::{Ending, State};
 use crate::progress::{Level, Text, Update};
-use crate::stream::Cursor;
 
 /// A run that failed in a stage ends at once after it left it; after so many seconds it goes on.
 const LEFT: f64 = 0.2;
@@ -54,6 +55,9 @@ pub struct Projection {
     version: u64,
     state: State,
     state_changed: u64,
+    /// The record says that it was asked to stop, and the run does not yet: never of its own pages, which are stored.
+    #[serde(skip)]
+    asked: bool,
     /// The version at which each region last changed, in the order of [`Region::ALL`].
     #[serde(deserialize_with = "changed")]
     changed: [u64; Region::ALL.len()],
@@ -75,21 +79,6 @@ pub struct Projection {
     measured: Timestamp,
 }
 
-/// What a reader at some version lacks.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Delta {
-    /// The state is news to it.
-    pub state: bool,
-    /// The regions to send whole, the log's lines among them where they cannot be appended.
-    pub regions: Vec<Region>,
-    /// The lines to append, where that is enough.
-    pub append: Vec<Arc<Line>>,
-    /// What is news in regions of the operation's own.
-    pub own: Vec<OwnChange>,
-    /// Where the reader stands afterwards.
-    pub to: Cursor,
-}
-
 impl Projection {
     /// The page of an attempt that waits or begins. `epoch` is new for each claim and recovery, so
     /// that no cursor of an earlier life is taken for one of this; `log_tail` is the number of log
@@ -102,6 +91,7 @@ impl Projection {
             version: 1,
             state,
             state_changed: 1,
+            asked: false,
             changed: [1; Region::ALL.len()],
             status: Status::default(),
             before: None,
@@ -278,53 +268,16 @@ impl Projection {
         self
     }
 
-    /// What a reader at `from` lacks; `None` when it lacks nothing that was published.
-    pub fn since(&self, from: Cursor) -> Option<Delta> {
-        let seen = from.version_within(self.epoch, self.attempt, self.version);
-        if seen == Some(self.version) {
-            return None;
-        }
-        let newer = |changed: u64| seen.is_none_or(|seen| changed > seen);
-        let log = self.log.since(seen, self.version);
-        let regions = Region::ALL
-            .into_iter()
-            .filter(|region| match region {
-                Region::LogLines => log == LogChange::Whole,
-                other => newer(self.changed[*other as usize]),
-            })
-            .collect();
-        let append = if let LogChange::Append(lines) = log { lines } else { Vec::new() };
-        Some(Delta {
-            state: newer(self.state_changed),
-            regions,
-            append,
-            own: self.own.since(seen),
-            to: self.cursor(),
-        })
-    }
-
-    /// The same cursor, or the start where it is of another life of the page: all such readers lack
-    /// the same.
-    pub(crate) fn known(&self, from: Cursor) -> Cursor {
-        match from.version_within(self.epoch, self.attempt, self.version) {
-            Some(_) => from,
-            None => Cursor::START,
-        }
-    }
-
-    /// Whether a reader at `from` starts from nothing.
-    pub fn is_new_to(&self, from: Cursor) -> bool {
-        from.version_within(self.epoch, self.attempt, self.version).is_none()
+    /// The page of a run that was asked to stop through another process than its own, and may not have heard of it: a process
+    /// looks once a second, and not at all while it stands still. Its versions stay the run's, so a cursor says it apart.
+    pub fn asked_to_stop(mut self) -> Self {
+        self.asked = self.state == State::Running;
+        self
     }
 
     /// Whether the log's tail, as far as it is published, lacks lines that a page shows.
     pub fn has_short_tail(&self) -> bool {
         self.log.is_short()
-    }
-
-    /// Where a reader that has everything published stands.
-    pub fn cursor(&self) -> Cursor {
-        Cursor::new(self.epoch, self.attempt, self.version)
     }
 
     /// The number of the attempt, from 1.
@@ -339,7 +292,7 @@ impl Projection {
 
     /// Where the operation stands.
     pub fn state(&self) -> State {
-        self.state
+        if self.asked { State::Cancelling } else { self.state }
     }
 
     /// What is being done.
@@ -445,6 +398,7 @@ impl Projection {
 
     fn enter_state(&mut self, state: State) {
         self.state = state;
+        self.asked = false;
         self.state_changed = self.version + 1;
         for region in [Region::Status, Region::Progress, Region::Controls] {
             self.touch(region);

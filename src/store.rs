@@ -63,6 +63,9 @@ pub enum StoreError {
     /// A name that has to be unique is taken.
     #[error("the name {0:?} is taken: choose another one")]
     Taken(String),
+    /// So many operations of one owner wait already, and no more may.
+    #[error("{0} operations of this owner wait already, which is the limit: let some run, or cancel some")]
+    TooManyWaiting(u32),
     /// Anything else.
     #[error("the database failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -91,8 +94,21 @@ pub struct Wanted {
     pub per_user: Option<u32>,
 }
 
-/// So many attempts of an operation begin by themselves, one after the other, at most.
+/// So many attempts of an operation that follow the death of its process begin by themselves, one after the other, at most.
 pub const REPEATS: u32 = 3;
+
+/// So many that follow an orderly stop. Deployments are no fault of an operation, but one that keeps its server from being healthy,
+/// which is stopped for that, is not begun for ever.
+pub const STOPS: u32 = 100;
+
+/// Why a run did not live to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// Its process died.
+    Death,
+    /// Its process was stopped in order, and said so.
+    Stop,
+}
 
 /// A kind that a process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,8 +234,14 @@ pub struct Glances {
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Puts an operation into the queue, or gives it to this process at once, and returns its id; or returns the id of the one that the
-    /// same owner started of the same kind by the same submission, and does nothing more.
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId>;
+    /// same owner started of the same kind by the same submission, and does nothing more. Where `most_waiting` of the owner wait
+    /// already, it is [`StoreError::TooManyWaiting`]: counted in the same transaction, so that it holds for all processes together.
+    async fn create(
+        &self,
+        new: NewOperation,
+        most_waiting: Option<u32>,
+        now: Timestamp,
+    ) -> StoreResult<OperationId>;
 
     /// The operation's record.
     async fn record(&self, id: OperationId) -> StoreResult<Option<Record>>;
@@ -279,15 +301,21 @@ pub trait Store: Send + Sync + 'static {
     /// Puts a run that did not live to its end back into the queue as the next attempt, in one commit with the last
     /// lines of its log. False, and nothing is written, when it is to end instead: it was not claimed from the
     /// queue as [repeatable](WantedKind::repeatable), was asked to stop, or was put back
-    /// [`REPEATS`] times since somebody started it.
-    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool>;
+    /// [`REPEATS`] times after a death, or [`STOPS`] times after a stop, since somebody started it: `why` says which one counts.
+    async fn repeat(
+        &self,
+        lease: Lease,
+        lines: &[Line],
+        why: Interruption,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
 
     /// Ends a waiting operation as cancelled or asks a running one to stop.
     async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer>;
 
     /// Puts a finished operation into the queue again as its next attempt; false when it is not
-    /// over.
-    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool>;
+    /// over. Where `most_waiting` of its owner wait already, it is [`StoreError::TooManyWaiting`], and stays as it was.
+    async fn restart(&self, id: OperationId, most_waiting: Option<u32>, now: Timestamp) -> StoreResult<bool>;
 
     /// A number that this store has and no other, the same at each opening: by it, files that belong to
     /// its operations are told from those of others.

@@ -136,7 +136,7 @@ async fn a_page_shows_ten_links_in_each_direction_and_says_that_there_are_more()
         uploads: Vec::new(),
         claimed: false,
     };
-    store.create(stolen, Timestamp::now()).await.expect("created");
+    store.create(stolen, None, Timestamp::now()).await.expect("created");
     let page =
         live.page(&viewer("bob"), id).await.expect("the store").expect("his").operation().expect("HTML");
     assert!(page.contains("his") && !page.contains("left&gt;"), "{page}");

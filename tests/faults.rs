@@ -194,7 +194,7 @@ async fn what_is_old_is_removed_in_small_steps_with_its_files() {
             uploads: vec![name],
             claimed: false,
         };
-        store.create(new.clone(), Timestamp::UNIX_EPOCH).await.expect("created");
+        store.create(new.clone(), None, Timestamp::UNIX_EPOCH).await.expect("created");
         // The last ten are young.
         let at = if n < 80 { Timestamp::UNIX_EPOCH } else { Timestamp::now() };
         store.cancel(new.id, at).await.expect("cancelled");

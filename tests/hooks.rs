@@ -235,7 +235,7 @@ async fn an_ending_that_its_process_did_not_live_to_see_is_told_too() {
     let id = new.id;
     // What another process would have; that it is dropped is the death of that one.
     let theirs = Sqlite::open(folder.path().join("db")).expect("a database");
-    theirs.create(new, Timestamp::now()).await.expect("it runs there");
+    theirs.create(new, None, Timestamp::now()).await.expect("it runs there");
     let home = Home { live: open(&folder).await, folder };
     assert_eq!(home.state(id).await, State::Running, "it lives");
     drop(theirs);
@@ -284,7 +284,7 @@ async fn an_attempt_whose_process_died_is_repeated_and_told_of_that_only() {
     let new = new::<Repeated>(&folder);
     let id = new.id;
     let theirs = Sqlite::open(folder.path().join("db")).expect("a database");
-    theirs.create(new, Timestamp::now()).await.expect("it waits");
+    theirs.create(new, None, Timestamp::now()).await.expect("it waits");
     let kind = WantedKind { name: Repeated::KIND.to_owned(), at_once: None, repeatable: true };
     let wanted = Wanted { kinds: vec![kind], per_user: None };
     theirs.claim(&wanted, Timestamp::now()).await.expect("the queue").expect("it runs there");

@@ -176,7 +176,7 @@ async fn work_in_the_background_goes_on_after_a_panic() {
         claimed: false,
     };
     let (old, long_ago) =
-        (store.create(old, Timestamp::now()).await.expect("created"), Timestamp::now() - 2 * DAY);
+        (store.create(old, None, Timestamp::now()).await.expect("created"), Timestamp::now() - 2 * DAY);
     store.cancel(old, long_ago).await.expect("over since long");
     let wires = Arc::new(Mutex::new(BTreeSet::from(["claim", "cancel_requests", "remove_ended"])));
     let tripping = Faulty { wires: Arc::clone(&wires), ..Faulty::new(&folder) };

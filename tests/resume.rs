@@ -62,6 +62,8 @@ enum Step {
     NewLife {
         attempt: bool,
     },
+    /// The next readers come to a process that knows whether it was asked to stop, and maybe before the run does.
+    Asked(bool),
 }
 
 fn text() -> impl Strategy<Value = Text> {
@@ -127,6 +129,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<u16>().prop_map(Step::Read),
         2 => Just(Step::ReadAll),
         1 => any::<bool>().prop_map(|attempt| Step::NewLife { attempt }),
+        1 => any::<bool>().prop_map(Step::Asked),
     ]
 }
 
@@ -136,6 +139,8 @@ struct World {
     projection: Projection,
     now: Timestamp,
     lives: u64,
+    asked: bool,
+    was_asked: bool,
 }
 
 /// Its kind has a place for one of the regions of its own, and a template for their content.
@@ -157,12 +162,21 @@ impl World {
             projection: Projection::new(1, 1, State::Running, TAIL, now),
             now,
             lives: 1,
+            asked: false,
+            was_asked: false,
         }
     }
 
+    /// As the process shows it to which readers come.
+    fn page(&self) -> Projection {
+        let page = self.projection.clone();
+        if self.asked { page.asked_to_stop() } else { page }
+    }
+
     fn frame(&self, cursor: &str) -> Option<Frame> {
-        let delta = self.projection.since(Cursor::parse(cursor))?;
-        Some(self.renderer.frame(&self.subject, &self.projection, &delta))
+        let page = self.page();
+        let delta = page.since(Cursor::parse(cursor))?;
+        Some(self.renderer.frame(&self.subject, &page.as_seen_by(&delta), &delta))
     }
 
     fn read_all(&self, client: &mut Client) {
@@ -189,6 +203,10 @@ impl World {
                 }
             }
             Step::ReadAll => self.read_all(client),
+            Step::Asked(asked) => {
+                self.asked = asked;
+                self.was_asked |= asked;
+            }
             Step::NewLife { attempt } => {
                 self.lives += 1;
                 self.projection = if attempt {
@@ -226,6 +244,8 @@ proptest! {
             world.projection.apply(Update::Ended(ending), world.now);
         }
         world.projection.flush();
+        // By now everybody knows of it.
+        world.asked = world.was_asked;
         world.read_all(&mut client);
         let fresh = world.fresh();
         prop_assert_eq!(client.page.document(), fresh.document());
@@ -236,7 +256,7 @@ proptest! {
         // The page is that of the projection, not merely the same for both.
         let newest: Vec<u64> = world.projection.log().lines().map(|line| line.seq).collect();
         prop_assert_eq!(client.page.line_numbers(), newest);
-        prop_assert_eq!(client.page.state(), Some(world.projection.state()));
+        prop_assert_eq!(client.page.state(), Some(world.page().state()));
         // Beside them the place for a region of its own.
         prop_assert_eq!(client.page.document().children().count(), Region::ALL.len() + 1);
     }

@@ -36,7 +36,8 @@ pub(super) fn builder(settings: &Settings, store: Sqlite, secret: SecretKey) -> 
         .log_tail(settings.log_tail)
         .streams_per_user(settings.streams_per_user)
         .streams_per_address(settings.streams_per_address)
-        .running_per_user(settings.running_per_user);
+        .running_per_user(settings.running_per_user)
+        .waiting_per_user(settings.waiting_per_user);
     let builder = match &settings.templates {
         Some(folder) => builder.templates(folder),
         None => builder,

@@ -82,11 +82,17 @@ pub(super) fn raise_file_limit() {
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// None where it is to live on without its terminal, and once that is gone: the kernel tells of it, and the shell too.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     pub(super) fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) },
+        })
     }
 
     /// Waits for another one. What comes within a moment is the same: `timeout` and a terminal's Ctrl-C signal a process and its group.
@@ -100,11 +106,29 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = hung_up(&mut self.hangup) => self.hangup = None,
         }
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then lets runs and answers end.
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether SIGHUP was being ignored when this process began, as nohup(1) has it: listening would undo that. Only Linux tells
+/// without unsafe code (proc_pid_status(5)); elsewhere that signal ends the process, as it does by default.
+fn outlives_terminal() -> bool {
+    const SIGHUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_none_or(|mask| mask & SIGHUP != 0)
+}
+
+/// Serves until SIGTERM, SIGINT or the end of its terminal, then lets runs and answers end.
 pub(super) async fn serve(
     listener: TcpListener,
     live: LiveOps,

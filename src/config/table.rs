@@ -83,6 +83,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Operations of one user that may run at once, the others wait; 0 is no limit [default: 0]",
     ),
     one(
+        "waiting_per_user",
+        "NUMBER",
+        "Operations of one user that may wait, one more is refused; 0 is no limit [default: 10000]",
+    ),
+    one(
         "trusted_proxies",
         "ADDRESS,…",
         "Addresses or networks whose X-Forwarded-For is believed [default: none]",

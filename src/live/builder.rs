@@ -36,6 +36,7 @@ pub struct LiveOpsBuilder {
     streams_per_user: Option<usize>,
     streams_per_address: Option<usize>,
     running_per_user: Option<u32>,
+    waiting_per_user: Option<u32>,
     retention: Option<Duration>,
     foreground: bool,
     templates: Option<(PathBuf, Reading)>,
@@ -180,6 +181,13 @@ impl LiveOpsBuilder {
         self
     }
 
+    /// Operations of one user that may wait, in all processes of the store; 10,000 by default, and 0 is no limit. One more is not
+    /// started, nor run again: [`StoreError::TooManyWaiting`]. What is handed over to, or put back by itself, waits all the same.
+    pub fn waiting_per_user(mut self, operations: u32) -> Self {
+        self.waiting_per_user = Some(operations);
+        self
+    }
+
     /// A folder whose templates replace the embedded ones of their names, such as `base.html` or
     /// `regions/row.html`; `<kind>_result.html` shows the results of that kind. Read once, at the
     /// start.
@@ -316,6 +324,7 @@ impl LiveOpsBuilder {
             token_ttl: self.token_ttl.unwrap_or(Duration::from_secs(300)),
             log_tail,
             max_upload_bytes: self.max_upload_bytes.unwrap_or(100 * 1024 * 1024),
+            waiting_per_user: Some(self.waiting_per_user.unwrap_or(10_000)).filter(|most| *most > 0),
             waiting_epoch: epoch(),
             changed,
             streams: Arc::new(OpenStreams::new(streams_per_user, streams_per_address)),

@@ -36,7 +36,7 @@ impl LiveOps {
             page.apply(Update::Ended(ending), record.finished.unwrap_or(record.created));
             page.flush();
         }
-        Ok(page)
+        Ok(if record.state == State::Cancelling { page.asked_to_stop() } else { page })
     }
 
     /// Gives a page that could not be read the newest of the lines that are stored. The others are not read: there may

@@ -134,7 +134,7 @@ impl LiveOps {
         let (id, kind, user) = (new.id, new.kind.clone(), new.owner.clone());
         // The process may end while the store still writes.
         files.iter_mut().for_each(Receiving::leave);
-        let created = self.0.store.create(new, self.0.clock.now()).await;
+        let created = self.0.store.create(new, self.0.waiting_per_user, self.0.clock.now()).await;
         if created.as_ref().ok() != Some(&id) {
             files.drain(..).for_each(Receiving::discard);
         }

@@ -11,7 +11,7 @@ use super::conclude::Conclusion;
 use super::run::{Run, patience};
 use crate::operation::{Ending, NewOperation, OperationId, State};
 use crate::projection::Line;
-use crate::store::{Finish, StoreError};
+use crate::store::{Finish, Interruption, StoreError};
 
 /// How long a commit that failed is left alone.
 const RETRY: Duration = Duration::from_secs(1);
@@ -135,7 +135,7 @@ impl Inner {
     /// Puts what is interrupted here back into the queue; false when it is to end. Where the store cannot take it,
     /// nothing is done: once this process is dead, another one puts it back.
     async fn put_back(&self, run: &Run, lines: &[Line], at: Timestamp) -> bool {
-        match self.store.repeat(run.lease(), lines, at).await {
+        match self.store.repeat(run.lease(), lines, Interruption::Stop, at).await {
             Ok(true) => {
                 tracing::info!("it waits for its next attempt");
                 self.repeated();

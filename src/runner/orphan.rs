@@ -6,7 +6,7 @@ use super::{Inner, epoch, interrupted};
 use crate::operation::State;
 use crate::progress::Update;
 use crate::projection::Projection;
-use crate::store::{Finish, Lease, Orphan, StoreError, StoreResult};
+use crate::store::{Finish, Interruption, Lease, Orphan, StoreError, StoreResult};
 
 impl Inner {
     /// Ends it as interrupted, or puts it back into the queue where it is repeatable. How many there were that
@@ -17,7 +17,7 @@ impl Inner {
         for Orphan { record, projection, seen } in orphans {
             let now = self.clock.now();
             let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
-            match self.store.repeat(lease, &[], now).await {
+            match self.store.repeat(lease, &[], Interruption::Death, now).await {
                 Ok(true) => {
                     tracing::info!(operation = %record.id, attempt = record.attempt, "its process died; it waits for its next attempt");
                     self.repeated();

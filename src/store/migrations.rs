@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
+const STEPS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH];
 
 /// The version that this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -137,6 +137,11 @@ DROP INDEX liveops_operations_kind;
 CREATE INDEX liveops_operations_listed ON liveops_operations (owner, row DESC, kind);
 CREATE INDEX liveops_operations_state ON liveops_operations (owner, state, row DESC, kind);
 CREATE INDEX liveops_operations_kind ON liveops_operations (owner, kind, row DESC);
+";
+
+/// How often a run was put back because its process was stopped in order: `repeats` counts deaths only.
+const SEVENTH: &str = "
+ALTER TABLE liveops_operations ADD COLUMN stops INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// In place of a version that no program of ours ever wrote.

@@ -15,6 +15,7 @@ mod queue;
 mod readers;
 mod removal;
 mod rows;
+mod start;
 mod worker;
 mod writer;
 

@@ -1,12 +1,14 @@
 //! The live projections of this process, and the readers that follow them.
 
 mod reader;
+#[cfg(test)]
+mod tests;
 
 pub use reader::Watch;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{Cursor, Frame, FrameBuilder, Pace};
-use crate::operation::OperationId;
+use crate::operation::{OperationId, State};
 use crate::progress::Update;
 use crate::projection::{Delta, Line, Projection};
 
@@ -50,6 +52,8 @@ pub struct Hub {
     throttle_hz: f64,
     /// Guards who is live; held for look-ups only.
     live: Mutex<HashMap<OperationId, Arc<Live>>>,
+    /// Guards what is over and still read, which is kept by its readers alone: they share its frames.
+    over: Mutex<HashMap<OperationId, Weak<Live>>>,
 }
 
 impl std::fmt::Debug for Hub {
@@ -61,7 +65,7 @@ impl std::fmt::Debug for Hub {
 impl Hub {
     /// A hub that shows each operation at most `throttle_hz` times a second.
     pub fn new(renderer: Arc<dyn FrameRenderer>, throttle_hz: f64) -> Self {
-        Self { renderer, throttle_hz, live: Mutex::default() }
+        Self { renderer, throttle_hz, live: Mutex::default(), over: Mutex::default() }
     }
 
     /// The operation, where it is live here.
@@ -75,20 +79,35 @@ impl Hub {
     }
 
     /// A reader of the operation as it stands in the store. Where it became live here meanwhile,
-    /// that goes first. What is over is not kept.
+    /// that goes first. What is over is kept for as long as somebody reads it.
     pub fn follow(&self, subject: Subject, projection: Projection, cursor: Cursor) -> Watch {
         let mut all = self.live.lock();
         if let Some(live) = all.get(&subject.id).filter(|live| live.is_current()) {
             return live.watch(cursor);
         }
-        let (id, over) = (subject.id, projection.state().is_final());
+        if projection.state().is_final() {
+            return self.over(subject, projection).watch(cursor);
+        }
+        let id = subject.id;
         let live = Arc::new(self.live(subject, projection));
         // Subscribed under the lock: an entry without readers would be dropped.
         let watch = live.watch(cursor);
-        if !over {
-            all.insert(id, live);
-        }
+        all.insert(id, live);
         watch
+    }
+
+    /// An operation that is over, with the frames that whoever reads it already was given.
+    fn over(&self, subject: Subject, projection: Projection) -> Arc<Live> {
+        let mut over = self.over.lock();
+        let present = over.get(&subject.id).and_then(Weak::upgrade);
+        if let Some(live) = present.filter(|live| live.cursor() == projection.cursor()) {
+            return live;
+        }
+        over.retain(|_, live| live.strong_count() > 0);
+        let id = subject.id;
+        let live = Arc::new(self.live(subject, projection));
+        over.insert(id, Arc::downgrade(&live));
+        live
     }
 
     /// A run of the operation begins here: whoever watches it waiting goes on with the run.
@@ -182,6 +201,11 @@ impl Live {
     /// A copy of the page as it is now; log lines and results are shared.
     pub fn projection(&self) -> Projection {
         self.page.lock().projection.clone()
+    }
+
+    /// Where a reader stands who has all that is shown.
+    fn cursor(&self) -> Cursor {
+        self.page.lock().projection.cursor()
     }
 
     /// The newest line of its log.
@@ -301,10 +325,12 @@ impl Live {
         }
     }
 
-    fn state_event(&self) -> Bytes {
+    /// The state by itself, for a reader who stands at `to`.
+    fn state_event(&self, to: Cursor) -> Bytes {
         let mut frame = FrameBuilder::default();
         let page = self.page.lock();
-        frame.state(self.subject.id, page.projection.state());
+        let state = if to.is_asked() { State::Cancelling } else { page.projection.state() };
+        frame.state(self.subject.id, state);
         frame.preface()
     }
 
@@ -331,7 +357,7 @@ impl Live {
                 return Some(frame.clone());
             }
             let delta = page.projection.since(from)?;
-            (page.projection.clone(), delta, from)
+            (page.projection.as_seen_by(&delta), delta, from)
         };
         let begin = Instant::now();
         let frame = self.renderer.frame(&self.subject, &projection, &delta);
@@ -350,76 +376,5 @@ impl std::fmt::Debug for Live {
             .field("subject", &self.subject)
             .field("watchers", &self.watchers())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::operation::State;
-    use crate::progress::{Level, Text};
-    use std::sync::atomic::AtomicUsize;
-
-    #[derive(Default)]
-    struct Counting(AtomicUsize);
-
-    impl FrameRenderer for Counting {
-        fn frame(&self, _: &Subject, _: &Projection, delta: &Delta) -> Frame {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            FrameBuilder::default().finish(delta.to)
-        }
-    }
-
-    #[tokio::test]
-    async fn a_new_reader_is_shown_what_is_said_but_not_yet_flushed() {
-        let hub = Hub::new(Arc::new(Counting::default()), 0.1);
-        let subject = Subject { id: OperationId::new(), kind: "k".into(), owner: "o".into() };
-        let live = hub.begin(subject, Projection::new(1, 1, State::Running, 3, Timestamp::UNIX_EPOCH));
-        let log = |n: u32| {
-            let line = Update::Log { level: Level::Info, text: Text::new(&n.to_string()) };
-            live.update(line, Timestamp::UNIX_EPOCH, Instant::now());
-        };
-        (0..3).for_each(log);
-        live.flush(Instant::now());
-        // Right after a flush, yet the tail that was flushed is half gone.
-        (3..5).for_each(log);
-        assert_eq!(live.projection().log().published().lines.len(), 1);
-        let mut watch = live.watch(Cursor::START);
-        watch.next().await.expect("a frame");
-        let page = live.projection();
-        assert_eq!((page.log().published().total, page.log().published().lines.len()), (5, 3));
-    }
-
-    /// It once shifted the pace, and everybody saw everything most of an interval later.
-    #[tokio::test]
-    async fn a_new_reader_does_not_put_off_what_is_said_next() {
-        let hub = Hub::new(Arc::new(Counting::default()), 10.0);
-        let subject = Subject { id: OperationId::new(), kind: "k".into(), owner: "o".into() };
-        let live = hub.begin(subject, Projection::new(1, 1, State::Running, 3, Timestamp::UNIX_EPOCH));
-        // The reader comes at the real present moment, 10 s after what was said first.
-        let Some(start) = Instant::now().checked_sub(Duration::from_secs(10)) else { return };
-        let at = |ms| start + Duration::from_millis(ms);
-        let say = |n: u32, clock| {
-            let line = Update::Log { level: Level::Info, text: Text::new(&n.to_string()) };
-            live.update(line, Timestamp::UNIX_EPOCH, clock)
-        };
-        assert_eq!(say(1, at(0)), Some(at(2)));
-        live.flush(at(2));
-        live.watch(Cursor::START).next().await.expect("a frame");
-        assert_eq!(say(2, at(10_005)), Some(at(10_007)));
-    }
-
-    /// After a restart of the server every reader comes back with a cursor of a life that is over.
-    #[tokio::test]
-    async fn readers_from_elsewhere_share_one_frame() {
-        let renderer = Arc::new(Counting::default());
-        let hub = Hub::new(Arc::clone(&renderer) as _, 10.0);
-        let subject = Subject { id: OperationId::new(), kind: "k".into(), owner: "o".into() };
-        let live = hub.begin(subject, Projection::new(1, 1, State::Running, 200, Timestamp::UNIX_EPOCH));
-        for version in 0..50 {
-            let mut watch = live.watch(Cursor::new(9, 1, version));
-            assert_eq!(watch.next().await.map(|frame| frame.cursor), Some(Cursor::new(1, 1, 1)));
-        }
-        assert_eq!(renderer.0.load(Ordering::Relaxed), 1);
     }
 }

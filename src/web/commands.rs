@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::Value;
 
@@ -40,11 +40,12 @@ pub(super) async fn start(
     let viewer = identify::again(&app, &parts, viewer.clone()).await?;
     let kind = pages::with_form(&app, &viewer, &kind.name)?;
     let files = std::mem::take(&mut posted.files);
-    let form = |errors, general| {
+    let again = |status: StatusCode, errors, general| {
         let page = FormPage { kind, values: Some(&posted), from: None, errors, general };
         let page = pages::render_form(&app, &viewer, &page)?;
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        Ok((status, page).into_response())
     };
+    let form = |errors, general| again(StatusCode::UNPROCESSABLE_ENTITY, errors, general);
     if posted.is_misnamed {
         // Files come in the order of their fields.
         let mut fields = kind.fields.iter().filter(|field| field.is_file());
@@ -71,7 +72,15 @@ pub(super) async fn start(
         }
         Err(NotStarted::Deep(error)) => form(&[], Some(error.to_string())),
         Err(NotStarted::Fields(errors)) => form(&errors, None),
-        Err(NotStarted::Store(error)) => Err(error.into()),
+        Err(NotStarted::Store(error)) => match error.into() {
+            // With what was typed, to be sent once more.
+            refusal @ Refusal::TooManyWaiting(_) => {
+                let form = again(refusal.status(), &[], Some(refusal.to_string()))?;
+                Ok((refusal.retry_after().map(|seconds| [(header::RETRY_AFTER, seconds)]), form)
+                    .into_response())
+            }
+            refusal => Err(refusal),
+        },
     }
 }
 

@@ -55,6 +55,10 @@ pub(super) enum Refusal {
     #[error("As many pages are open from your address as one address may have. Close some of them.")]
     CrowdedAddress,
     #[error(
+        "{0} of your operations wait already, as many as may. Nothing was started. Wait until some of them have run, or cancel some."
+    )]
+    TooManyWaiting(u32),
+    #[error(
         "Forms are taken as application/x-www-form-urlencoded or multipart/form-data only. Open the form in a browser and send it from there."
     )]
     WrongType,
@@ -86,6 +90,7 @@ impl Refusal {
             Self::NotMember(_) => "This is not for you",
             Self::TooManyTries(_) => "Too many tries",
             Self::TooManyStreams | Self::CrowdedAddress => "Too many pages",
+            Self::TooManyWaiting(_) => "Too many wait",
             Self::WrongType => "This is not a form",
             Self::NotOver => "It is not over yet",
             Self::KindGone => "This cannot be run again",
@@ -94,7 +99,7 @@ impl Refusal {
         }
     }
 
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::SignedOut(Some(_)) => StatusCode::SEE_OTHER,
             Self::SignedOut(None) => StatusCode::UNAUTHORIZED,
@@ -105,7 +110,7 @@ impl Refusal {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotMember(_) => StatusCode::FORBIDDEN,
-            Self::TooManyTries(_) | Self::TooManyStreams | Self::CrowdedAddress => {
+            Self::TooManyTries(_) | Self::TooManyStreams | Self::CrowdedAddress | Self::TooManyWaiting(_) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -116,9 +121,9 @@ impl Refusal {
     }
 
     /// After how many seconds it is worth trying again.
-    fn retry_after(&self) -> Option<u64> {
+    pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Unavailable => Some(60),
+            Self::Unavailable | Self::TooManyWaiting(_) => Some(60),
             Self::TooManySignIns => Some(5),
             Self::TooManyStreams | Self::CrowdedAddress => Some(10),
             Self::TooManyTries(wait) => {
@@ -131,6 +136,9 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
+        if let StoreError::TooManyWaiting(most) = error {
+            return Self::TooManyWaiting(most);
+        }
         tracing::error!(%error, "the store failed a request");
         Self::Unavailable
     }

@@ -12,8 +12,8 @@ use liveops::OperationId;
 use liveops::operation::{NewOperation, Record};
 use liveops::projection::{Line, Projection};
 use liveops::store::{
-    CancelAnswer, Census, Filter, Finish, Glances, Lease, Orphan, RecordPage, Removed, Sqlite, Store,
-    StoreError, StoreResult, Wanted,
+    CancelAnswer, Census, Filter, Finish, Glances, Interruption, Lease, Orphan, RecordPage, Removed, Sqlite,
+    Store, StoreError, StoreResult, Wanted,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -62,8 +62,13 @@ impl Faulty {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
-        self.store.create(new, now).await
+    async fn create(
+        &self,
+        new: NewOperation,
+        most_waiting: Option<u32>,
+        now: Timestamp,
+    ) -> StoreResult<OperationId> {
+        self.store.create(new, most_waiting, now).await
     }
     fn identity(&self) -> u64 {
         self.store.identity()
@@ -156,14 +161,20 @@ impl Store for Faulty {
     async fn cancel(&self, id: OperationId, now: Timestamp) -> StoreResult<CancelAnswer> {
         self.store.cancel(id, now).await
     }
-    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
-        self.store.restart(id, now).await
+    async fn restart(&self, id: OperationId, most_waiting: Option<u32>, now: Timestamp) -> StoreResult<bool> {
+        self.store.restart(id, most_waiting, now).await
     }
-    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
+    async fn repeat(
+        &self,
+        lease: Lease,
+        lines: &[Line],
+        why: Interruption,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
         if self.unrepeatable {
             return Err((self.fault)());
         }
-        self.store.repeat(lease, lines, now).await
+        self.store.repeat(lease, lines, why, now).await
     }
     fn leave(&self) {
         self.store.leave();

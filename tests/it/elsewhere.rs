@@ -1,6 +1,6 @@
 //! What one process runs, followed in another that shares its database.
 
-use crate::harness::{Ask, Event, SLOW, Server};
+use crate::harness::{Ask, Event, SLOW, Server, soon};
 
 const KEY: (&str, &str) = ("secret_key", "a key of more than thirty-two bytes for two");
 
@@ -61,6 +61,44 @@ async fn a_page_says_cancelling_as_soon_as_any_process_was_asked() {
         assert!(page.state == "cancelled" || page.html.contains("Cancelling…"), "{}", page.html);
     }
     client.finished(&id).await;
+}
+
+/// Its process hears of it when it goes on, and nothing is said twice then.
+#[tokio::test]
+async fn a_stream_says_cancelling_at_once_also_where_the_runs_own_process_stands_still() {
+    let server = Server::with(&[KEY]).await;
+    let (client, other) = (server.demo_user().await, server.watching().await);
+    let there = client.at(&other);
+    let id = client.simulate(SLOW).await;
+    client.reaches(&id, "running").await;
+    let mut events = there.follow(&id).await;
+    let mut seen = events.first_flush().await;
+    server.stand_still().await;
+    assert_eq!(there.command(&id, "cancel").await.status, 303);
+    let told = events.until(|event| event.name == "state");
+    seen.extend(soon("the state", told).await);
+    let asked = events.first_flush().await;
+    for (region, times) in
+        [("-status", 1), ("-controls", 1), ("-log-lines", 0), ("-extra", 0), ("-result", 0)]
+    {
+        assert_eq!(whole(&asked, region), times, "{region} in {asked:?}");
+    }
+    assert!(asked.iter().any(|event| event.html().contains("Cancelling…")), "{asked:?}");
+    let cursor = asked.last().and_then(|event| event.id.clone()).expect("a cursor");
+    let token = there.page(&id).await.token.expect("it runs");
+    let mut again = there.stream(&token, Some(&cursor)).await;
+    server.signal("-CONT");
+    seen.extend(asked);
+    seen.extend(events.rest().await);
+    assert_eq!(states(&seen), ["running", "cancelling", "cancelled"]);
+    assert_eq!(whole(&seen, "-extra"), 1);
+    // Who came back with that cursor lacked nothing until it went on: no line, no region of its own.
+    let again = again.rest().await;
+    assert_eq!(
+        (states(&again).last().copied(), whole(&again, "-extra")),
+        (Some("cancelled"), 0),
+        "{again:?}"
+    );
 }
 
 /// A server without the kind offers nothing that it would refuse.

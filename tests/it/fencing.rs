@@ -9,21 +9,6 @@ fn says(event: &Event, line: &str) -> bool {
     event.html().contains(&format!("{line}<"))
 }
 
-/// Stops the server where it holds up nobody: in the middle of a commit it has the database.
-async fn stop(server: &Server) {
-    let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
-    database.busy_timeout(std::time::Duration::ZERO).expect("a setting");
-    until("a moment between two commits", async || {
-        server.signal("-STOP");
-        let is_free = database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
-        if !is_free {
-            server.signal("-CONT");
-        }
-        is_free.then_some(())
-    })
-    .await;
-}
-
 /// Returns once the client's server has looked for dead processes, all of them.
 async fn swept(server: &Server, client: &Client) {
     let before = client.get("/operations").await.text();
@@ -50,7 +35,7 @@ async fn a_process_that_stood_still_is_not_dead_and_once_it_lost_its_run_it_writ
     client.follow(&id).await.until(|event| says(event, "Counting #2")).await;
     let other = server.second().await;
     let there = client.at(&other);
-    stop(&server).await;
+    server.stand_still().await;
     swept(&other, &there).await;
     assert_eq!(there.page(&id).await.state, "running", "its lock says that it lives");
     assert!(!there.page(&id).await.html.contains("?attempt="));

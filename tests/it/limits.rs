@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::harness::{Ask, Client, SLOW, Server, liveops, until};
+use crate::harness::{Answer, Ask, Client, SLOW, Server, finish, liveops, until};
 
 #[tokio::test]
 async fn a_user_runs_as_many_at_once_as_the_setting_says_in_all_processes() {
@@ -109,4 +109,45 @@ async fn without_a_trusted_proxy_the_address_is_the_peers() {
     let open = stream_from(&client, &token, "192.0.2.1").await;
     assert_eq!(open.status(), 200);
     assert_eq!(stream_from(&client, &token, "192.0.2.2").await.status(), 429);
+}
+
+#[tokio::test]
+async fn a_user_has_as_many_waiting_as_the_setting_says_and_one_more_is_refused() {
+    let server = Server::with(&[("workers", "1"), ("waiting_per_user", "2")]).await;
+    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
+    let over = ada.simulate(&[]).await;
+    ada.finished(&over).await;
+    let runs = ada.simulate(SLOW).await;
+    ada.reaches(&runs, "running").await;
+    let waits = ada.simulate(&[("message", "waits")]).await;
+    ada.import("a.csv", b"a,b\n1,2\n").await;
+    let uploads = || std::fs::read_dir(server.folder().join("liveops.db-uploads")).expect("a folder").count();
+    let kept = uploads();
+
+    let wait = |answer: &Answer| answer.header("retry-after").parse::<u64>().expect("seconds");
+    let refused = ada.submit("simulate", &[("message", "what was typed")], None).await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(wait(&refused) > 0);
+    let page = refused.text();
+    assert!(page.contains("value=\"what was typed\"") && page.contains("Nothing was started"), "{page}");
+    assert!(
+        page.contains("2 of your operations wait already") && page.contains("name=\"submission\""),
+        "{page}"
+    );
+    let refused = ada.submit("csv_import", &[], Some(("b.csv", b"a,b\n1,2\n"))).await;
+    assert_eq!(refused.status, 429);
+    until("that its file is gone", async || (uploads() == kept).then_some(())).await;
+    let refused = ada.command(&over, "restart").await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(wait(&refused) > 0 && refused.text().contains("Back to the operation"), "{}", refused.text());
+    assert_eq!(ada.page(&over).await.state, "succeeded", "it stays as it was");
+
+    bob.simulate(&[]).await;
+    ada.command(&waits, "cancel").await;
+    assert_eq!(ada.command(&over, "restart").await.status, 303, "there is room");
+    assert_eq!(ada.command(&waits, "restart").await.status, 429, "for one");
+    // Who is at the machine itself does not wait.
+    let mut run = liveops(server.folder());
+    run.args(["run", "simulate", "--owner", "ada", "--field", "steps=1", "--field", "delay_ms=0"]);
+    assert_eq!(finish(run, "").status.code(), Some(0));
 }

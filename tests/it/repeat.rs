@@ -93,10 +93,10 @@ async fn a_stop_puts_it_back_into_the_queue_and_the_next_server_runs_it() {
     assert!(!rest.iter().any(|event| event.name == "end"), "{rest:?}");
     {
         let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
-        let sql = "SELECT state || ' ' || attempt FROM liveops_operations WHERE id = ?1";
+        let sql = "SELECT state || ' ' || attempt || ' ' || repeats || ' ' || stops FROM liveops_operations WHERE id = ?1";
         let of =
             |id: &str| database.query_row(sql, [id], |row| row.get::<_, String>(0)).expect("it is there");
-        assert_eq!((of(&id), of(&other)), ("waiting 2".to_owned(), "interrupted 1".to_owned()));
+        assert_eq!((of(&id), of(&other)), ("waiting 2 0 1".to_owned(), "interrupted 1 0 0".to_owned()));
     }
     let server = server.again().await;
     let again = client.stream(&token, None).await.until(|event| says(event, "Counting #1")).await;

@@ -87,6 +87,21 @@ async fn a_second_signal_ends_at_once_whatever_runs() {
     }
 }
 
+/// A terminal that goes tells of it twice: by the shell, and by the kernel.
+#[tokio::test]
+async fn a_terminal_that_is_closed_stops_it_in_order() {
+    let mut server = Server::with(&[("shutdown_grace_seconds", "1")]).await;
+    let client = server.demo_user().await;
+    let slow = client.simulate(SLOW).await;
+    client.reaches(&slow, "running").await;
+    server.signal("-HUP");
+    assert_eq!(insist(&mut server, "-HUP").await, Some(0), "{}", server.said());
+    let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
+    let sql = "SELECT state FROM liveops_operations WHERE id = ?1";
+    let state: String = database.query_row(sql, [&slow], |row| row.get(0)).expect("it is there");
+    assert_eq!(state, "interrupted", "before the next server looks");
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_at_once_whoever_holds_the_database() {
     let mut server = Server::with(&[("shutdown_grace_seconds", "0")]).await;

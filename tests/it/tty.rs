@@ -135,6 +135,41 @@ async fn a_stopped_terminal_holds_no_interrupt() {
 }
 
 #[tokio::test]
+async fn a_terminal_that_is_closed_cancels_what_runs_in_it() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let (terminal, inside) = pty_process::blocking::open().expect("a terminal");
+    let words = ["run", "simulate", "--field", "steps=1", "--field", "delay_ms=60000"];
+    let command = pty_process::blocking::Command::new(env!("CARGO_BIN_EXE_liveops"));
+    let command = command.args(words).current_dir(server.folder());
+    let mut run = command.spawn(inside).expect("the binary starts");
+    let id = client.first_operation().await;
+    client.reaches(&id, "running").await;
+    drop(terminal);
+    let status = until("its exit", async || run.try_wait().expect("it is ours")).await;
+    assert_eq!(status.code(), Some(130), "{status:?}");
+    assert_eq!(client.page(&id).await.state, "cancelled");
+}
+
+/// As nohup(1) starts it.
+#[tokio::test]
+async fn what_is_to_outlive_its_terminal_does() {
+    let server = Server::start().await;
+    let client = server.demo_user().await;
+    let mut command = std::process::Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_liveops")).current_dir(server.folder());
+    command.args(["run", "simulate", "--field", "steps=100", "--field", "delay_ms=20"]);
+    let (stdin, none) = (std::process::Stdio::null(), std::process::Stdio::null);
+    let mut run = command.stdin(stdin).stdout(none()).stderr(none()).spawn().expect("nohup is there");
+    let id = client.first_operation().await;
+    client.reaches(&id, "running").await;
+    signal(&run, "-HUP");
+    let status = until("its exit", async || run.try_wait().expect("it is ours")).await;
+    assert_eq!(status.code(), Some(0), "{status:?}");
+    assert_eq!(client.page(&id).await.state, "succeeded");
+}
+
+#[tokio::test]
 async fn watching_shows_bars_too_and_can_be_left() {
     let server = Server::start().await;
     let client = server.demo_user().await;

@@ -33,7 +33,7 @@ fn new(title: &str) -> NewOperation {
 
 async fn create(store: &Sqlite) -> Result<OperationId, StoreError> {
     let new = new("Work");
-    store.create(new, Timestamp::now()).await
+    store.create(new, None, Timestamp::now()).await
 }
 
 async fn claim(store: &Sqlite) -> OperationId {
@@ -61,7 +61,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     direct(&folder).execute("UPDATE liveops_meta SET value = 99", []).expect("a newer version");
     let before = bytes(&folder);
     let error = Sqlite::open(folder.database()).expect_err("it is newer");
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 6 }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 7 }), "{error:?}");
     assert!(bytes(&folder) == before, "its bytes changed");
 }
 
@@ -78,7 +78,7 @@ async fn a_newer_schema_is_left_as_it_is_with_the_log_of_a_process_that_died() {
     }
     let mut before = bytes(&copy);
     let error = Sqlite::open(copy.database()).expect_err("it is newer");
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 6 }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 7 }), "{error:?}");
     let mut after = bytes(&copy);
     for files in [&mut before, &mut after] {
         files.remove("liveops.db-shm");
@@ -311,7 +311,7 @@ async fn process_that_fills_its_disk() {
     let error = loop {
         let new = new(&"x".repeat(20_000));
         let id = new.id;
-        match store.create(new, Timestamp::now()).await {
+        match store.create(new, None, Timestamp::now()).await {
             Ok(_) => answered.push(id),
             Err(error) => break error,
         }
@@ -353,7 +353,7 @@ async fn the_space_of_what_was_removed_is_used_again() {
     for _ in 0..4 {
         for _ in 0..100 {
             let new = new(&"x".repeat(20_000));
-            store.create(new.clone(), Timestamp::UNIX_EPOCH).await.expect("created");
+            store.create(new.clone(), None, Timestamp::UNIX_EPOCH).await.expect("created");
             store.cancel(new.id, Timestamp::UNIX_EPOCH).await.expect("cancelled");
         }
         while store.remove_ended(Timestamp::now(), 20).await.expect("removed").more {}

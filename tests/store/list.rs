@@ -13,7 +13,7 @@ pub(crate) async fn lists_are_paged_and_of_one_owner(home: &dyn Home) {
     for n in 0..5 {
         ids.push(create(&*store, "work", n / 2).await);
         let other = NewOperation { owner: "ada ".to_owned(), ..new("work") };
-        store.create(other, at(n)).await.expect("created");
+        store.create(other, None, at(n)).await.expect("created");
     }
     ids.reverse();
     let all = Filter::default();
@@ -41,7 +41,7 @@ pub(crate) async fn a_glance_tells_what_changed_in_lists(home: &dyn Home) {
     let saved = Projection::new(1, 1, State::Running, 5, at(100));
     store.checkpoint(lease, &[], saved).await.expect("saved");
     let theirs = NewOperation { owner: "eve".to_owned(), ..new("work") };
-    store.create(theirs.clone(), at(2)).await.expect("created");
+    store.create(theirs.clone(), None, at(2)).await.expect("created");
     let waits = create(&*store, "work", 3).await;
     let owners = ["ada".to_owned(), "nobody".to_owned()];
     let gone = OperationId::new();
@@ -87,7 +87,7 @@ pub(crate) async fn a_list_is_filtered_and_its_pages_are_those_of_what_is_left(h
         others.insert(0, create(store, "other", n).await);
     }
     let theirs = NewOperation { owner: "eve".to_owned(), ..new("secret") };
-    store.create(theirs, at(0)).await.expect("created");
+    store.create(theirs, None, at(0)).await.expect("created");
     let state = Filter { state: Some(State::Cancelled), ..Filter::default() };
     let kind = Filter { kind: Some("work".to_owned()), ..Filter::default() };
     let both = Filter { state: Some(State::Cancelled), kind: Some("work".to_owned()), ..Filter::default() };
@@ -133,7 +133,7 @@ pub(crate) async fn lists_and_the_queue_are_in_the_order_of_starts_whatever_the_
     for seconds in [0, YEAR, 1, -YEAR] {
         ids.push(create(&*store, "work", seconds).await);
     }
-    assert!(store.restart(ran, at(-2 * YEAR)).await.expect("the store"));
+    assert!(store.restart(ran, None, at(-2 * YEAR)).await.expect("the store"));
     let mut newest: Vec<_> = [&[ran][..], &ids].concat();
     newest.reverse();
     for filter in [

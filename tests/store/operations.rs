@@ -31,7 +31,7 @@ pub(super) fn new(kind: &str) -> NewOperation {
 pub(super) async fn create(store: &dyn Store, kind: &str, seconds: i64) -> OperationId {
     let new = new(kind);
     let id = new.id;
-    store.create(new, at(seconds)).await.expect("created");
+    store.create(new, None, at(seconds)).await.expect("created");
     id
 }
 
@@ -98,8 +98,8 @@ pub(crate) async fn an_operation_lives_from_creation_to_its_end(home: &dyn Home)
     let new = new("work");
     let id = new.id;
     assert!(store.record(id).await.expect("the store").is_none());
-    store.create(new.clone(), at(1)).await.expect("created");
-    assert!(store.create(new.clone(), at(2)).await.is_err(), "the id is taken");
+    store.create(new.clone(), None, at(1)).await.expect("created");
+    assert!(store.create(new.clone(), None, at(2)).await.is_err(), "the id is taken");
 
     for (owner, is_theirs) in [("ada", true), ("Ada", false), ("bob", false), ("", false)] {
         assert_eq!(store.owned(owner, id).await.expect("the store").is_some(), is_theirs, "{owner}");
@@ -188,7 +188,7 @@ pub(crate) async fn a_late_writer_changes_nothing(home: &dyn Home) {
     assert!(is_fenced(&store.finish(late, &lines(2, 3), finish(State::Succeeded)).await));
     assert_eq!(record(&*store, id).await.state, State::Interrupted);
 
-    assert!(store.restart(id, at(300)).await.expect("the store"));
+    assert!(store.restart(id, None, at(300)).await.expect("the store"));
     let record_now = claim(&*store, &["work"]).await.expect("it waits again");
     assert_eq!((record_now.claim, record_now.attempt), (2, 2));
     assert!(is_fenced(&store.checkpoint(late, &lines(2, 3), page(1)).await));
@@ -222,7 +222,7 @@ pub(crate) async fn the_next_operation_is_created_in_the_same_commit(home: &dyn 
     assert_eq!(record(&*store, id).await.ending.expect("an ending").next, Some(next.id));
     let created = record(&*store, next.id).await;
     assert_eq!((created.state, created.previous, created.created), (State::Waiting, Some(id), at(200)));
-    assert!(store.restart(id, at(300)).await.expect("the store"), "it can run again like others");
+    assert!(store.restart(id, None, at(300)).await.expect("the store"), "it can run again like others");
 }
 
 pub(crate) async fn cancel_depends_on_the_state(home: &dyn Home) {
@@ -252,7 +252,7 @@ pub(crate) async fn cancel_depends_on_the_state(home: &dyn Home) {
     assert!(store.cancel_requests().await.expect("the store").is_empty());
     assert_eq!(cancel(id, 9).await, CancelAnswer::Nothing);
 
-    assert!(store.restart(id, at(10)).await.expect("the store"));
+    assert!(store.restart(id, None, at(10)).await.expect("the store"));
     assert_eq!(claim(&*store, &["work"]).await.expect("it waits").state, State::Running);
     assert!(
         store.cancel_requests().await.expect("the store").is_empty(),
@@ -264,16 +264,16 @@ pub(crate) async fn a_restart_is_a_new_attempt_and_logs_stay_apart(home: &dyn Ho
     let (store, _) = home.open();
     let (id, held) = running(&*store).await;
     for _ in 0..2 {
-        assert!(!store.restart(id, at(110)).await.expect("the store"), "it runs");
+        assert!(!store.restart(id, None, at(110)).await.expect("the store"), "it runs");
         store.cancel(id, at(111)).await.expect("the store");
     }
     let later = create(&*store, "work", 150).await;
-    assert!(!store.restart(later, at(151)).await.expect("the store"), "it waits");
-    assert!(!store.restart(OperationId::new(), at(152)).await.expect("the store"), "it is not there");
+    assert!(!store.restart(later, None, at(151)).await.expect("the store"), "it waits");
+    assert!(!store.restart(OperationId::new(), None, at(152)).await.expect("the store"), "it is not there");
 
     store.finish(held, &lines(1, 3), finish(State::Failed)).await.expect("ended");
-    assert!(store.restart(id, at(300)).await.expect("the store"));
-    assert!(!store.restart(id, at(301)).await.expect("the store"), "once");
+    assert!(store.restart(id, None, at(300)).await.expect("the store"));
+    assert!(!store.restart(id, None, at(301)).await.expect("the store"), "once");
     let waiting = record(&*store, id).await;
     assert_eq!((waiting.state, waiting.attempt, waiting.claim), (State::Waiting, 2, 1));
     assert_eq!((waiting.created, waiting.started, waiting.finished), (at(0), None, None));
@@ -392,7 +392,7 @@ pub(crate) async fn one_failing_write_among_many_harms_only_itself(home: &dyn Ho
             if n % 50 == 7 {
                 new.id = taken;
             }
-            let result = store.create(new.clone(), at(n)).await;
+            let result = store.create(new.clone(), None, at(n)).await;
             assert_eq!(result.is_err(), n % 50 == 7, "{n}: {result:?}");
             if result.is_ok() {
                 assert_eq!(record(&*store, new.id).await.created, at(n), "committed before the answer");
@@ -408,9 +408,9 @@ pub(crate) async fn a_submission_starts_once(home: &dyn Home) {
     let (store, _) = home.open();
     let submission = Some(Submission::new("key", &json!(1)));
     let first = NewOperation { submission, ..new("work") };
-    assert_eq!(store.create(first.clone(), at(1)).await.ok(), Some(first.id));
+    assert_eq!(store.create(first.clone(), None, at(1)).await.ok(), Some(first.id));
     let again = NewOperation { id: OperationId::new(), ..first.clone() };
-    assert_eq!(store.create(again.clone(), at(2)).await.ok(), Some(first.id));
+    assert_eq!(store.create(again.clone(), None, at(2)).await.ok(), Some(first.id));
     assert!(store.record(again.id).await.expect("the store").is_none());
     let others = [
         NewOperation { owner: "eve".to_owned(), ..again.clone() },
@@ -425,6 +425,6 @@ pub(crate) async fn a_submission_starts_once(home: &dyn Home) {
     ];
     for other in others {
         let id = other.id;
-        assert_eq!(store.create(other, at(3)).await.ok(), Some(id));
+        assert_eq!(store.create(other, None, at(3)).await.ok(), Some(id));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) async fn what_ended_long_ago_is_removed_in_steps(home: &dyn Home) {
     for (n, uploads) in [vec!["a", "shared"], vec!["b", "shared"], vec!["c"]].into_iter().enumerate() {
         let uploads = uploads.into_iter().map(str::to_owned).collect();
         let other = NewOperation { uploads, ..new("work") };
-        let id = store.create(other, at(0)).await.expect("created");
+        let id = store.create(other, None, at(0)).await.expect("created");
         store.cancel(id, at(10 * (n as i64 + 1))).await.expect("cancelled");
         ids.push(id);
     }
@@ -46,7 +46,7 @@ pub(crate) async fn what_ended_long_ago_is_removed_in_steps(home: &dyn Home) {
 pub(crate) async fn what_is_handed_over_keeps_the_uploads_that_it_names(home: &dyn Home) {
     let (store, _) = home.open();
     let first = NewOperation { uploads: vec!["mine".to_owned(), "both".to_owned()], ..new("work") };
-    store.create(first.clone(), at(0)).await.expect("created");
+    store.create(first.clone(), None, at(0)).await.expect("created");
     let record = claim(&*store, &["work"]).await.expect("it waits");
     let lease = Lease { operation: record.id, claim: record.claim, attempt: record.attempt };
     let input = json!({ "file": { "path": "/srv/uploads/both" } });
@@ -87,19 +87,19 @@ pub(crate) async fn what_is_run_again_is_not_removed_and_what_is_being_removed_i
 ) {
     let (store, _) = home.open();
     let again = NewOperation { uploads: vec!["mine".to_owned()], ..new("other") };
-    store.create(again.clone(), at(0)).await.expect("created");
+    store.create(again.clone(), None, at(0)).await.expect("created");
     store.cancel(again.id, at(1)).await.expect("cancelled");
     let (long, lease) = running(&*store).await;
     for n in 1..=300 {
         store.checkpoint(lease, &lines(n, n), page(1)).await.expect("a checkpoint");
     }
     store.finish(lease, &[], finish(State::Succeeded)).await.expect("it ends");
-    assert!(store.restart(again.id, at(2)).await.expect("the store"));
+    assert!(store.restart(again.id, None, at(2)).await.expect("the store"));
     let removed = store.remove_ended(at(1_000_000), 10).await.expect("the store");
     assert_eq!((removed.operations, removed.uploads.len(), removed.more), (0, 0, true));
     assert_eq!(store.uploads_needed(vec!["mine".to_owned()]).await.expect("the store"), ["mine"]);
     // Half its log is gone already.
-    assert!(!store.restart(long, at(3)).await.expect("the store"));
+    assert!(!store.restart(long, None, at(3)).await.expect("the store"));
     while store.remove_ended(at(1_000_000), 10).await.expect("the store").more {}
     assert!(store.record(long).await.expect("the store").is_none());
     assert!(store.record(again.id).await.expect("the store").is_some());

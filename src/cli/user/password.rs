@@ -1,6 +1,6 @@
 //! Where a new password comes from.
 
-use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use clap::Args;
 use liveops::access::Password;
@@ -58,7 +58,8 @@ fn restored_when_interrupted() -> Result<DropGuard, Failure> {
                 () = asking.cancelled() => {}
                 () = signals.stop() => {
                     let _ = tcsetattr(&stdin, OptionalActions::Now, &before);
-                    eprintln!();
+                    // Where the terminal is gone, nobody is left to be told.
+                    let _ = writeln!(std::io::stderr());
                     std::process::exit(INTERRUPTED.into());
                 }
             }

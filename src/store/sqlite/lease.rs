@@ -10,7 +10,7 @@ use super::queue;
 use super::rows::{micros, signed, to_json};
 use crate::operation::OperationId;
 use crate::projection::Line;
-use crate::store::{Finish, Lease, REPEATS, StoreError, StoreResult};
+use crate::store::{Finish, Interruption, Lease, REPEATS, STOPS, StoreError, StoreResult};
 
 /// Adds to the log and replaces the page.
 pub(super) fn checkpoint(
@@ -70,15 +70,22 @@ pub(super) fn repeat(
     connection: &Connection,
     lease: Lease,
     chunks: &[Chunk],
+    why: Interruption,
     now: Timestamp,
 ) -> Result<bool, Fault> {
     hold(connection, lease)?;
     let id = lease.operation.to_string();
-    let sql = "UPDATE liveops_operations
-               SET state = 'waiting', attempt = attempt + 1, repeats = repeats + 1, worker = NULL,
-                   queued = ?2, started = NULL
-               WHERE id = ?1 AND state = 'running' AND repeatable AND repeats < ?3";
-    if connection.prepare_cached(sql)?.execute(params![id, queue::end(connection, now)?, REPEATS])? == 0 {
+    let (count, most) = match why {
+        Interruption::Death => ("repeats", REPEATS),
+        Interruption::Stop => ("stops", STOPS),
+    };
+    let sql = format!(
+        "UPDATE liveops_operations
+         SET state = 'waiting', attempt = attempt + 1, {count} = {count} + 1, worker = NULL,
+             queued = ?2, started = NULL
+         WHERE id = ?1 AND state = 'running' AND repeatable AND {count} < ?3"
+    );
+    if connection.prepare_cached(&sql)?.execute(params![id, queue::end(connection, now)?, most])? == 0 {
         return Ok(false);
     }
     log::insert(connection, lease, chunks)?;

@@ -9,24 +9,30 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
 use super::rows::{self, RECORD, micros, record, to_json, unsigned};
-use super::worker::{self, Worker};
-use super::{Sqlite, glance, lease, list, log, queue, removal};
-use crate::operation::{Ending, NewOperation, OperationId, Record, State, Submission};
+use super::worker;
+use super::{Sqlite, glance, lease, list, log, queue, removal, start};
+use crate::operation::{Ending, NewOperation, OperationId, Record, State};
 use crate::projection::{Line, Projection};
 use crate::store::{
-    CancelAnswer, Census, Filter, Finish, Glances, Lease, Orphan, RecordPage, Removed, Store, StoreError,
-    StoreResult, Wanted, state_from,
+    CancelAnswer, Census, Filter, Finish, Glances, Interruption, Lease, Orphan, RecordPage, Removed, Store,
+    StoreError, StoreResult, Wanted, state_from,
 };
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn create(&self, new: NewOperation, now: Timestamp) -> StoreResult<OperationId> {
+    async fn create(
+        &self,
+        new: NewOperation,
+        most_waiting: Option<u32>,
+        now: Timestamp,
+    ) -> StoreResult<OperationId> {
         let worker = Arc::clone(&self.0.worker);
         let create = move |connection: &Connection| {
-            if let Some(earlier) = submitted(connection, &new)? {
+            if let Some(earlier) = start::submitted(connection, &new)? {
                 return Ok(earlier);
             }
-            insert(connection, &worker, &new, now)?;
+            queue::enter(connection, &new.owner, most_waiting.filter(|_| !new.claimed))?;
+            start::insert(connection, &worker, &new, now)?;
             Ok(new.id)
         };
         self.0.writer.write(create).await
@@ -163,14 +169,20 @@ impl Store for Sqlite {
         let worker = Arc::clone(&self.0.worker);
         let end = move |connection: &Connection| {
             lease::finish(connection, lease, &end)?;
-            next.map_or(Ok(()), |next| insert(connection, &worker, &next, at))
+            next.map_or(Ok(()), |next| start::insert(connection, &worker, &next, at))
         };
         self.0.writer.write(end).await
     }
 
-    async fn repeat(&self, lease: Lease, lines: &[Line], now: Timestamp) -> StoreResult<bool> {
+    async fn repeat(
+        &self,
+        lease: Lease,
+        lines: &[Line],
+        why: Interruption,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
         let chunks = log::chunks(lines);
-        let repeat = move |connection: &Connection| lease::repeat(connection, lease, &chunks, now);
+        let repeat = move |connection: &Connection| lease::repeat(connection, lease, &chunks, why, now);
         self.0.writer.write(repeat).await
     }
 
@@ -191,17 +203,21 @@ impl Store for Sqlite {
         self.0.writer.write(cancel).await
     }
 
-    async fn restart(&self, id: OperationId, now: Timestamp) -> StoreResult<bool> {
+    async fn restart(&self, id: OperationId, most_waiting: Option<u32>, now: Timestamp) -> StoreResult<bool> {
         let restart = move |connection: &Connection| {
             let id = id.to_string();
-            let sql = "UPDATE liveops_operations
-                       SET state = 'waiting', attempt = attempt + 1, repeats = 0, queued = ?2,
-                           started = NULL, finished = NULL, ending = NULL, detail = NULL
-                       WHERE id = ?1 AND owner != '' AND state NOT IN ('waiting', 'running', 'cancelling')";
             // One that is being removed is nobody's.
-            if connection.prepare_cached(sql)?.execute(params![id, queue::end(connection, now)?])? == 0 {
-                return Ok(false);
-            }
+            let sql = "SELECT owner FROM liveops_operations
+                       WHERE id = ?1 AND owner != '' AND state NOT IN ('waiting', 'running', 'cancelling')";
+            let mut statement = connection.prepare_cached(sql)?;
+            let owner: Option<String> = statement.query_row([&id], |row| row.get(0)).optional()?;
+            let Some(owner) = owner else { return Ok(false) };
+            queue::enter(connection, &owner, most_waiting)?;
+            let sql = "UPDATE liveops_operations
+                       SET state = 'waiting', attempt = attempt + 1, repeats = 0, stops = 0, queued = ?2,
+                           started = NULL, finished = NULL, ending = NULL, detail = NULL
+                       WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute(params![id, queue::end(connection, now)?])?;
             lease::forget_page(connection, &id)?;
             Ok(true)
         };
@@ -311,58 +327,6 @@ impl Store for Sqlite {
         };
         self.0.readers.read(find).await
     }
-}
-
-fn insert(connection: &Connection, worker: &Worker, new: &NewOperation, now: Timestamp) -> Result<(), Fault> {
-    let (state, claim, worker, started) = if new.claimed {
-        worker.show().map_err(|error| StoreError::Unwritable(error.into()))?;
-        (State::Running, 1, Some(worker.id()), Some(micros(now)))
-    } else {
-        (State::Waiting, 0, None, None)
-    };
-    let sql = "INSERT INTO liveops_operations
-                   (id, kind, owner, title, input, previous, submission, created, queued,
-                    state, attempt, claim, worker, started)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?13, ?9, 1, ?10, ?11, ?12)";
-    let queued = queue::end(connection, now)?;
-    connection.prepare_cached(sql)?.execute(params![
-        new.id.to_string(),
-        new.kind,
-        new.owner,
-        new.title,
-        rows::input(&new.input),
-        new.previous.map(|id| id.to_string()),
-        new.submission.as_ref().map(Submission::as_bytes),
-        micros(now),
-        state.as_str(),
-        claim,
-        worker,
-        started,
-        queued
-    ])?;
-    let sql = "INSERT INTO liveops_uploads (name, operation) VALUES (?1, ?2)";
-    for name in &new.uploads {
-        connection.prepare_cached(sql)?.execute([name, &new.id.to_string()])?;
-    }
-    if let Some(previous) = new.previous {
-        // What it was handed on is its own as well.
-        let sql = "INSERT OR IGNORE INTO liveops_uploads (name, operation)
-                   SELECT name, ?1 FROM liveops_uploads WHERE operation = ?2 AND instr(?3, name) > 0";
-        let input = rows::input(&new.input);
-        connection.prepare_cached(sql)?.execute(params![new.id.to_string(), previous.to_string(), input])?;
-    }
-    Ok(())
-}
-
-/// The operation that was started by the same submission.
-fn submitted(connection: &Connection, new: &NewOperation) -> Result<Option<OperationId>, Fault> {
-    let Some(submission) = &new.submission else { return Ok(None) };
-    let sql = "SELECT id FROM liveops_operations WHERE owner = ?1 AND kind = ?2 AND submission = ?3";
-    let mut statement = connection.prepare_cached(sql)?;
-    let id: Option<String> = statement
-        .query_row(params![new.owner, new.kind, submission.as_bytes()], |row| row.get(0))
-        .optional()?;
-    id.as_deref().map(rows::id).transpose()
 }
 
 /// The processes that operations name as running them.

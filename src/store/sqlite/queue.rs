@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
 use super::rows::micros;
-use crate::store::Wanted;
+use crate::store::{StoreError, Wanted};
 
 /// What has a worker is what runs. Both limits are looked at once, not for each that waits. The plus keeps from the indexes
 /// of owners, which have all operations there ever were.
@@ -41,24 +41,47 @@ pub(super) fn end(connection: &Connection, now: Timestamp) -> Result<i64, Fault>
     Ok(last.map_or(micros(now), |last| micros(now).max(last.saturating_add(1))))
 }
 
+/// How many of an owner wait, of so many at most.
+const WAITING: &str = "
+SELECT count(*) FROM (SELECT 1 FROM liveops_operations WHERE owner = ?1 AND state = 'waiting' LIMIT ?2)";
+
+/// Lets one more of this owner wait, where at most so many may: an error that says so, where not.
+pub(super) fn enter(connection: &Connection, owner: &str, most: Option<u32>) -> Result<(), Fault> {
+    let Some(most) = most else { return Ok(()) };
+    let waiting: u32 =
+        connection.prepare_cached(WAITING)?.query_row(params![owner, most], |row| row.get(0))?;
+    if waiting < most { Ok(()) } else { Err(StoreError::TooManyWaiting(most).into()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::migrations::migrate;
 
-    #[test]
-    fn only_what_runs_and_waits_is_looked_at() {
+    /// The steps of a query, as far as they look at operations, by the index that they use.
+    fn indexes(sql: &str) -> Vec<String> {
         let mut connection = Connection::open_in_memory().expect("memory");
         migrate(&mut connection).expect("the tables");
-        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {NEXT}")).expect("SQL");
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("SQL");
         let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3));
         let steps: Vec<_> = steps.collect::<Result<_, _>>().expect("a plan");
         let looks = steps.iter().filter(|step| step.contains("liveops_operations") || step.contains(" run "));
-        let indexes: Vec<_> = looks.map(|step| step.split("INDEX ").nth(1).unwrap_or(step)).collect();
-        assert_eq!(indexes.len(), 3, "{steps:?}");
-        for index in indexes {
+        looks.map(|step| step.split("INDEX ").nth(1).unwrap_or(step).to_owned()).collect()
+    }
+
+    #[test]
+    fn who_waits_is_counted_by_an_index_of_owner_and_state() {
+        let indexes = indexes(WAITING);
+        assert_eq!(indexes, ["liveops_operations_state (owner=? AND state=?)"]);
+    }
+
+    #[test]
+    fn only_what_runs_and_waits_is_looked_at() {
+        let indexes = indexes(NEXT);
+        assert_eq!(indexes.len(), 3, "{indexes:?}");
+        for index in &indexes {
             let is_small = ["liveops_operations_waiting", "liveops_operations_worker"];
-            assert!(is_small.iter().any(|name| index.starts_with(name)), "{steps:?}");
+            assert!(is_small.iter().any(|name| index.starts_with(name)), "{indexes:?}");
         }
     }
 }

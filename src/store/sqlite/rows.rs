@@ -9,7 +9,7 @@ use crate::operation::{Ending, OperationId, Record};
 use crate::store::state_from;
 
 /// What [`record`] reads, in its order.
-pub(super) const RECORD: &str = "id, kind, owner, title, input, previous, state, attempt, repeats, claim, created, started, finished, ending";
+pub(super) const RECORD: &str = "id, kind, owner, title, input, previous, state, attempt, repeats + stops AS repeats, claim, created, started, finished, ending";
 
 /// The condition that leaves out the kinds in the second parameter, which [`names`] made.
 pub(super) const LISTED: &str = "kind NOT IN (SELECT value FROM json_each(?2))";

@@ -53,7 +53,7 @@ impl Watch {
                 if std::mem::take(&mut self.first) && !frame.state {
                     // Each stream tells the state before its first fragment, also one that goes on
                     // from where the state is old news.
-                    frame.bytes = [self.live.state_event(), frame.bytes].concat().into();
+                    frame.bytes = [self.live.state_event(frame.cursor), frame.bytes].concat().into();
                 }
                 self.cursor = frame.cursor;
                 self.over = frame.last;

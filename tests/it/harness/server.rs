@@ -262,6 +262,21 @@ impl Server {
         signal(&self.child, name);
     }
 
+    /// Stops it (SIGSTOP) where it holds up nobody: in the middle of a commit it has the database.
+    pub(crate) async fn stand_still(&self) {
+        let database = rusqlite::Connection::open(self.folder().join("liveops.db")).expect("the database");
+        database.busy_timeout(Duration::ZERO).expect("a setting");
+        super::until("a moment between two commits", async || {
+            self.signal("-STOP");
+            let is_free = database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
+            if !is_free {
+                self.signal("-CONT");
+            }
+            is_free.then_some(())
+        })
+        .await;
+    }
+
     /// SIGTERM; the exit status and how long it took.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
         self.signal("-TERM");

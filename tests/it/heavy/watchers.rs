@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::{log_of, numbered, total_lines};
-use crate::harness::{Ask, Client, PATIENCE, SLOW, Server, soon};
+use crate::harness::{Ask, Client, PATIENCE, SLOW, Server, soon, until};
 
 const READERS: usize = 180;
 const STALLED: usize = 20;
@@ -131,6 +131,45 @@ async fn whoever_does_not_read_a_translated_stream_costs_little() {
     let more = server.memory("VmHWM") - before;
     println!("{} streams after {:?}, {more} MiB more", stalled.len(), begin.elapsed());
     assert!(more < 150, "{more} MiB more with {} of them", stalled.len());
+}
+
+/// They share its frame, which goes with the last of them.
+#[tokio::test]
+async fn whoever_does_not_read_the_stream_of_what_is_over_costs_little() {
+    let server = Server::with(&[("workers", "1")]).await;
+    let client = server.demo_user().await;
+    let begin = Instant::now();
+    let first = client.simulate(&[("steps", "1"), ("delay_ms", "60000")]).await;
+    client.reaches(&first, "running").await;
+    // Escaped, the log on the page has some 6 MB.
+    let message = "\"<>&".repeat(1500);
+    let fields = [("steps", "400"), ("delay_ms", "0"), ("log_every", "1"), ("message", &*message)];
+    let id = client.simulate(&fields).await;
+    let token = client.page(&id).await.token.expect("it waits");
+    assert_eq!(client.command(&first, "cancel").await.status, 303);
+    until("its end", async || client.get("/operations").await.text().contains("\"succeeded\"").then_some(()))
+        .await;
+    let path = format!("/stream?token={token}");
+    // One after the other, so that what each costs while it is opened is free again for the next one.
+    let mut stalled = Vec::new();
+    let mut before = 0;
+    for n in 0..=STALLED {
+        let mut stream = stalled_stream(&client, &path).await;
+        let mut text = Vec::new();
+        soon("a line of the log", async {
+            while !String::from_utf8_lossy(&text).contains("&amp; #") {
+                assert!(stream.read_buf(&mut text).await.expect("it is open") > 0);
+            }
+        })
+        .await;
+        stalled.push(stream);
+        if n == 0 {
+            before = server.memory("VmRSS");
+        }
+    }
+    let more = server.memory("VmRSS").saturating_sub(before);
+    println!("{} streams after {:?}, {more} MiB more than for the first", stalled.len(), begin.elapsed());
+    assert!(more < 60, "{more} MiB more with {} of them", stalled.len());
 }
 
 /// Opens a stream over a connection with small buffers, and reads nothing of it.
