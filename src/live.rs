@@ -57,6 +57,8 @@ struct Inner {
     registry: Registry,
     renderer: Renderer,
     secret: SecretKey,
+    /// Older ones that are accepted still.
+    fallbacks: Vec<SecretKey>,
     keys: Keys,
     token_ttl: Duration,
     log_tail: usize,
@@ -344,6 +346,10 @@ impl LiveOps {
 
     pub(crate) fn secret(&self) -> &SecretKey {
         &self.0.secret
+    }
+
+    pub(crate) fn fallbacks(&self) -> &[SecretKey] {
+        &self.0.fallbacks
     }
 
     /// Where uploads go.

@@ -186,7 +186,7 @@ fn assets() -> Router {
 
 impl App {
     fn new(live: LiveOps, identify: Box<dyn Identify>, options: &WebOptions) -> Self {
-        let csrf = Csrf::new(live.secret(), options.public_url.as_deref());
+        let csrf = Csrf::new(live.secret(), live.fallbacks(), options.public_url.as_deref());
         Self {
             live,
             identify,

@@ -315,6 +315,7 @@ impl LiveOpsBuilder {
             retention: self.retention,
             keys: Keys::new(&secret, &self.fallbacks),
             secret,
+            fallbacks: self.fallbacks,
             uploads,
             store,
             hub,

@@ -10,6 +10,8 @@ use crate::progress::Text;
 const RATE_AFTER: f64 = 1.0;
 /// Seconds of counting before a guess at the time left does.
 const LEFT_AFTER: f64 = 3.0;
+/// Seconds of counting after which it does however little is done: what takes hours says so soon.
+const SURE_AFTER: f64 = 10.0;
 /// Seconds between two looks at the speed.
 const OBSERVE_EVERY: f64 = 0.1;
 /// The seconds over which the speed of late is taken, and the one that is shown.
@@ -81,8 +83,9 @@ impl Speed {
     /// The seconds until it is `whole`; none while that is too early to say, or changes too much to be believed.
     pub(super) fn seconds_until(&self, whole: f64) -> Option<f64> {
         let is_steady = (self.smooth / STEADY..=self.smooth * STEADY).contains(&self.of_late);
-        let says_something = seconds_between(self.since, self.at) >= LEFT_AFTER
-            && self.value > 0.02 * whole
+        let observed = seconds_between(self.since, self.at);
+        let says_something = observed >= LEFT_AFTER
+            && (self.value > 0.02 * whole || observed >= SURE_AFTER)
             && self.value < whole
             && self.smooth > 0.0
             && is_steady;
@@ -205,6 +208,20 @@ mod tests {
             let truth = (1.0 - value) / 0.0025;
             assert!((left / truth - 1.0).abs() < 0.1, "{left} and not {truth}");
         }
+    }
+
+    #[test]
+    fn what_takes_hours_says_so_soon() {
+        let mut speed = Speed::new(at(0.0));
+        for second in 1..=9 {
+            speed.observe(f64::from(second), at(second.into()));
+            assert_eq!(speed.seconds_until(36_000.0), None, "after {second} s");
+        }
+        speed.observe(10.0, at(10.0));
+        assert!(
+            speed.seconds_until(36_000.0).is_some_and(|left| (35_000.0..37_000.0).contains(&left)),
+            "{speed:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Forms that change something come from our own pages.
 
+use std::iter;
+
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,6 +18,8 @@ const HEADER: &str = "x-csrf-token";
 /// Makes and checks CSRF tokens, and looks where a request comes from.
 pub(super) struct Csrf {
     key: hmac::Key,
+    /// What pages that were open before the key was changed hold was signed with one of these.
+    fallbacks: Vec<hmac::Key>,
     /// Scheme and authority that browsers see, where that is configured.
     public: Option<Origin>,
 }
@@ -27,7 +31,7 @@ struct Origin {
 }
 
 impl Csrf {
-    pub(super) fn new(secret: &SecretKey, public_url: Option<&str>) -> Self {
+    pub(super) fn new(secret: &SecretKey, fallbacks: &[SecretKey], public_url: Option<&str>) -> Self {
         let origin = |url: &str| {
             Origin::parse(url).unwrap_or_else(|| {
                 tracing::error!(
@@ -37,7 +41,11 @@ impl Csrf {
                 Origin { scheme: String::new(), authority: String::new() }
             })
         };
-        Self { key: secret.derive(Purpose::Csrf), public: public_url.map(origin) }
+        Self {
+            key: secret.derive(Purpose::Csrf),
+            fallbacks: fallbacks.iter().map(|key| key.derive(Purpose::Csrf)).collect(),
+            public: public_url.map(origin),
+        }
     }
 
     /// The token of a viewer's session.
@@ -65,9 +73,10 @@ impl Csrf {
     }
 
     fn verify(&self, token: &str, kind: &str, parts: &[&str]) -> bool {
+        let (keys, message) = (iter::once(&self.key).chain(&self.fallbacks), message(kind, parts));
         URL_SAFE_NO_PAD
             .decode(token)
-            .is_ok_and(|tag| hmac::verify(&self.key, &message(kind, parts), &tag).is_ok())
+            .is_ok_and(|tag| keys.into_iter().any(|key| hmac::verify(key, &message, &tag).is_ok()))
     }
 
     /// Refuses a request that another site's page made, by what the browser says of it.
@@ -141,7 +150,7 @@ mod tests {
     use super::*;
 
     fn csrf(public: Option<&str>) -> Csrf {
-        Csrf::new(&SecretKey::new(&[3; 32]).expect("32 bytes"), public)
+        Csrf::new(&SecretKey::new(&[3; 32]).expect("32 bytes"), &[], public)
     }
 
     fn passes(csrf: &Csrf, pairs: &[(&'static str, &'static str)]) -> bool {

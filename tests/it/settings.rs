@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::harness::{Client, Server, finish, liveops, text_of};
+use crate::harness::{Ask, Client, Server, finish, liveops, text_of};
 
 const KEY: &str = "a secret of more than thirty-two bytes";
 
@@ -217,18 +217,23 @@ async fn tokens_of_an_older_key_are_accepted_while_it_is_a_fallback() {
     let mut server = Server::with(&[("secret_key", old)]).await;
     let client = server.user("alice").await;
     let id = client.simulate(&[("steps", "100000"), ("delay_ms", "100")]).await;
-    let token = client.page(&id).await.token.expect("it runs");
+    let page = client.get(&format!("/operations/{id}")).await;
+    let (csrf, token) = (page.csrf(), client.page(&id).await.token.expect("it runs"));
+    // Its page stays open all the while.
+    let cancel = async |client: &Client| {
+        let form = Ask::post(&format!("/operations/{id}/cancel")).form(&[("csrf_token", &csrf)]);
+        client.send(form).await.status
+    };
     server.kill();
     let mut server = server.with_settings(&[("secret_key", KEY), ("secret_key_fallbacks", old)]).await;
-    let client = Client::new(server.address);
-    client.log_in("alice", "alice password").await;
-    let opened = client.stream(&token, None).await;
-    drop(opened);
+    let client = client.at(&server);
+    drop(client.stream(&token, None).await);
+    assert_eq!(cancel(&client).await, 303);
     server.kill();
     let server = server.with_settings(&[("secret_key", KEY)]).await;
-    let client = Client::new(server.address);
-    client.log_in("alice", "alice password").await;
+    let client = client.at(&server);
     assert_eq!(client.get(&format!("/stream?token={token}")).await.status, 403);
+    assert_eq!(cancel(&client).await, 403);
 }
 
 /// Keys in base64url may begin with a hyphen.
