@@ -9,7 +9,7 @@
   const SAY_LOST_AFTER = 3_000;
   const POLL = 5_000;
   const SELDOM = 15_000;
-  const LOT = 500; // new log lines that one frame has time for
+  const LOT = 250; // new log lines that one frame has time for
 
   /** @type {Map<Element, Live>} the containers that this page follows */
   const lives = new Map();
@@ -18,15 +18,22 @@
 
   /** Starts. */
   function start() {
-    for (const root of containers(document)) new Live(root);
-    if (lives.size) Object.keys(unsaid).forEach(listen);
-    each((live) => live.begin());
+    look();
+    new MutationObserver(look).observe(document, { childList: true, subtree: true });
     document.addEventListener("submit", onSubmit);
     document.addEventListener("visibilitychange", () => each((live) => live.resume()));
     addEventListener("pagehide", () => each((live) => live.rest()));
     for (const name of ["pageshow", "focus"]) addEventListener(name, () => each((live) => live.source || live.resume()));
     addEventListener("offline", () => each((live) => live.missed(0)));
     addEventListener("online", () => each((live) => live.resume()));
+  }
+
+  /** Follows what is new, and leaves what is gone. */
+  function look() {
+    each((live) => live.gone());
+    const news = containers(document).filter((root) => !lives.has(root)).map((root) => new Live(root));
+    if (news[0]) Object.keys(unsaid).forEach(listen);
+    for (const live of news) live.begin();
   }
 
   /** The containers of a page. */
@@ -61,7 +68,7 @@
     loading = -1; // the attempt that fetches the page; the stream waits for it
     spoken = { state: "", stage: "", quarter: 0 };
 
-    /** Takes a container up; this page may have seen it run. */
+    /** Takes a container up. */
     constructor(root, seen = false) {
       lives.set(root, this);
       this.root = root;
@@ -213,7 +220,7 @@
       this.frame ||= requestAnimationFrame(() => this.paint());
     }
 
-    /** Does one frame's share of what is to do, or all; one failure stops nothing; focus and scroll stay. */
+    /** Does one frame's share of what is to do, or all; focus and scroll stay. */
     paint(all) {
       cancelAnimationFrame(this.frame);
       this.frame = 0;
@@ -221,9 +228,9 @@
       room = all ? Infinity : LOT;
       const keep = holdScroll(this.part("log-lines"));
       const focused = this.root.contains(document.activeElement);
-      while (this.todo[0]) {
+      while (this.todo[0] && room > 0) {
         try {
-          if (this.todo.shift()?.() && !all) break;
+          this.todo.shift()?.();
         } catch (error) {
           reportError(error);
         }
@@ -234,17 +241,20 @@
       if (this.todo[0]) this.soon();
     }
 
-    /** Applies one fragment, if it is for this container; gives what is left for another frame. The HTML may be parsed already. */
+    /** Applies a fragment for this container, or what a frame has time for; its HTML may be parsed already. */
     apply({ id, swap, html }) {
       const target = document.getElementById(id);
       if (!target || !this.root.contains(target) || !this.owns(id)) return;
       const content = html.nodeType ? html : parse(html);
-      if (html.length > 100_000) return this.todo.unshift(() => this.apply({ id, swap, html: content }));
-      const rest = target === this.part("log-lines") && cut(swap === "outer" ? content.firstElementChild : content);
+      const later = (swap, html) => this.todo.unshift(() => this.apply({ id, swap, html }));
+      if (html.length > 100_000) {
+        room -= LOT;
+        return later(swap, content);
+      }
+      if (target === this.part("log-lines")) for (const lot of cut(swap === "outer" ? content.firstElementChild : content)) later("append", lot);
       if (swap === "outer") replace(target, content);
       else if (swap === "inner") morphChildren(target, content);
       else if (swap === "append" || swap === "prepend") add(target, content, swap);
-      if (rest) return this.todo.unshift(() => this.apply({ id, swap: "append", html: rest }));
       this.emit("liveop:fragment", { id, swap });
     }
 
@@ -307,7 +317,7 @@
       new Live(next, true).begin();
     }
 
-    /** Takes over everything from a newer copy of the container, and keeps the older lines of its log. */
+    /** Takes over a newer copy of the container, and keeps the older lines of its log. */
     take(copy) {
       const before = this.data.liveopState;
       const lines = copy.querySelector(`[id="${this.root.id}-log-lines"]`);
@@ -373,7 +383,7 @@
       this.say(words, "lost", link);
     }
 
-    /** Writes the line about the connection, with a link where there is something to do (or ""). */
+    /** Writes the line about the connection, with a link where there is something to do. */
     say(words, kind, link) {
       clearTimeout(this.lostTimer);
       this.lostTimer = 0;
@@ -515,17 +525,18 @@
     if (!target.hasAttribute("data-liveop-known-only")) target[swap](content);
   }
 
-  let room = 0; // for how many more
+  let room = 0; // for new lines in this frame
 
-  /** Cuts off the new lines that a frame has no time for. */
+  /** Cuts off the new lines that a frame has no time for, in lots, the last one first. */
   function cut(lines) {
     const news = [...(lines?.children ?? [])].filter(({ id }) => !document.getElementById(id));
-    const late = news.splice(room);
+    const lots = [];
+    for (const line of news.splice(room)) {
+      if (!(lots[0]?.childElementCount < LOT)) lots.unshift(parse(""));
+      lots[0].append(line);
+    }
     room -= news.length;
-    if (!late[0]) return;
-    const rest = document.createDocumentFragment();
-    rest.append(...late);
-    return rest;
+    return lots;
   }
 
   /** @type {WeakMap<Element, boolean>} whether the server had a <details> open; until that changes the reader's hand counts */
@@ -603,7 +614,7 @@
     const at = line ? top(line) : 0;
     return (now, tail) => {
       if (!now) return;
-      for (const line of [...now.children].slice(0, atEnd ? -tail : -10 * tail)) line.remove();
+      for (const line of [...now.children].slice(0, -Math.max(tail, atEnd ? 0 : 2000))) line.remove();
       if (atEnd) toEnd(now);
       else if (line) now.scrollTop = line.isConnected ? now.scrollTop + top(line) - at : 0;
     };
@@ -633,7 +644,7 @@
 
   /** Makes an element that screen readers listen to. */
   function listen(role) {
-    const element = document.createElement("div");
+    const element = document.getElementById(`liveop-${role}`) ?? document.createElement("div");
     element.id = `liveop-${role}`;
     element.className = "liveop-unseen";
     element.setAttribute("role", role);
