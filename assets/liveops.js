@@ -9,26 +9,36 @@
   const SAY_LOST_AFTER = 3_000;
   const POLL = 5_000;
   const SELDOM = 15_000;
-  const LOT = 500; // new log lines that one frame has time for
-  const BAD = ["failed", "interrupted"];
-  const FINAL = ["succeeded", "cancelled", ...BAD];
+  const LOT = 250; // new log lines that one frame has time for
 
-  /** @type {Map<Element, Live>} every container that this page follows */
+  /** @type {Map<Element, Live>} the containers that this page follows */
   const lives = new Map();
   const multiplexed = /^h[23]/.test(/** @type {any} */ (performance.getEntriesByType("navigation")[0])?.nextHopProtocol);
   const restingTitle = document.title;
 
   /** Starts. */
   function start() {
-    for (const root of document.querySelectorAll("[data-liveop-channel]")) new Live(/** @type {HTMLElement} */ (root));
-    if (lives.size) Object.keys(unsaid).forEach(listen);
-    each((live) => live.begin());
+    look();
+    new MutationObserver(look).observe(document, { childList: true, subtree: true });
     document.addEventListener("submit", onSubmit);
     document.addEventListener("visibilitychange", () => each((live) => live.resume()));
     addEventListener("pagehide", () => each((live) => live.rest()));
     for (const name of ["pageshow", "focus"]) addEventListener(name, () => each((live) => live.source || live.resume()));
     addEventListener("offline", () => each((live) => live.missed(0)));
     addEventListener("online", () => each((live) => live.resume()));
+  }
+
+  /** Follows what is new, and leaves what is gone. */
+  function look() {
+    each((live) => live.gone());
+    const news = containers(document).filter((root) => !lives.has(root)).map((root) => new Live(root));
+    if (news[0]) Object.keys(unsaid).forEach(listen);
+    for (const live of news) live.begin();
+  }
+
+  /** The containers of a page. */
+  function containers(page) {
+    return [...page.querySelectorAll("[data-liveop-channel]")];
   }
 
   /** For every container. */
@@ -38,35 +48,36 @@
 
   /** One container and its stream. */
   class Live {
-    /**   whether this page saw the operation run */
+    cursor = "";
+    misses = 1; // streams since one that said something
+    polls = 0; // pages that failed in a row
+    crowd = new BroadcastChannel("liveops"); // the streams of all windows
+    newer = new Set();
+    place = 1; // its name among them
+    said = ""; // about the connection
+    next = "";
+    /** @type {(() => unknown)[]} */
+    todo = []; // what the stream said since the last frame
+    frame = 0;
+    /** @type {EventSource | null} */
+    source = null;
+    timer = 0;
+    watchdog = 0;
+    lostTimer = 0;
+    attempt = 0; // outdates late answers
+    loading = -1; // the attempt that fetches the page; the stream waits for it
+    spoken = { state: "", stage: "", quarter: 0 };
+
+    /** Takes a container up. */
     constructor(root, seen = false) {
       lives.set(root, this);
       this.root = root;
       this.data = root.dataset;
-      this.seen = seen || !!root.dataset.liveopToken;
-      this.done = !root.dataset.liveopToken;
-      this.cursor = "";
-      this.misses = 1; // streams since one that said something
-      this.polls = 0; // pages that failed in a row
-      this.crowd = new BroadcastChannel("liveops"); // the streams of all windows
-      this.crowd.onmessage = ({ data }) => this.share(data);
-      this.newer = new Set();
-      this.place = 1; // its name among them
-      this.said = ""; // about the connection
-      this.next = "";
+      this.done = !this.data.liveopToken;
+      this.seen = seen || !this.done;
       this.isList = !root.id.startsWith("op-");
       this.behind = !!root.querySelector("[data-liveop-known-only]"); // the stream brings a part
-      /** @type {(() => unknown)[]} */
-      this.todo = []; // what the stream said since the last frame
-      this.frame = 0;
-      /** @type {EventSource | null} */
-      this.source = null;
-      this.timer = 0;
-      this.watchdog = 0;
-      this.lostTimer = 0;
-      this.attempt = 0; // outdates late answers
-      this.loading = -1; // the attempt that fetches the page; the stream waits for it
-      this.spoken = { state: "", stage: "", quarter: 0 };
+      this.crowd.onmessage = ({ data }) => this.share(data);
     }
 
     /** Begins to follow. */
@@ -153,7 +164,7 @@
       on("fragment", (envelope) => this.apply(envelope));
       on("state", (data) => this.enter(data.state));
       on("chain", (data) => { this.next = data.url; });
-      on("end", (data) => this.end(data ?? {}));
+      on("end", (data) => this.end(data));
       source.onerror = () => this.missed();
       this.newer.clear();
       this.crowd.postMessage((this.place = Math.random()));
@@ -185,8 +196,8 @@
       this.soon();
       if (page === "signed out") return this.signedOut();
       if (page === "gone") return this.stop("This can’t be shown any more.", "Reload the page");
-      const copy = page && page.getElementById(this.root.id);
-      if (!page || !copy) {
+      const copy = page?.getElementById(this.root.id);
+      if (!copy) {
         this.misses = Math.min(this.misses, GIVE_UP - 1);
         this.losing();
         return this.later(document.hidden ? SELDOM : backOff(++this.polls), () => this.load());
@@ -209,46 +220,41 @@
       this.frame ||= requestAnimationFrame(() => this.paint());
     }
 
-    /** Does one frame's share of what is to do, or all; one failure stops nothing. */
+    /** Does one frame's share of what is to do, or all; focus and scroll stay. */
     paint(all) {
       cancelAnimationFrame(this.frame);
       this.frame = 0;
       if (!this.todo[0] || (this.loading === this.attempt && !all)) return;
       room = all ? Infinity : LOT;
-      this.change(() => {
-        while (this.todo[0]) {
-          try {
-            if (this.todo.shift()?.() && !all) break;
-          } catch (error) {
-            reportError(error);
-          }
+      const keep = holdScroll(this.part("log-lines"));
+      const focused = this.root.contains(document.activeElement);
+      while (this.todo[0] && room > 0) {
+        try {
+          this.todo.shift()?.();
+        } catch (error) {
+          reportError(error);
         }
-      }, Number(this.data.liveopLogTail) || 200);
+      }
+      if (focused && !this.root.contains(document.activeElement)) focus(this.root.querySelector("h1"));
+      keep(this.part("log-lines"), Number(this.data.liveopLogTail) || 200);
+      this.tell();
       if (this.todo[0]) this.soon();
     }
 
-    /** Changes the container; focus and scroll stay.
-     *   how many log lines stay */
-    change(action, tail) {
-      const keep = holdScroll(this.part("log-lines"));
-      const focused = this.root.contains(document.activeElement);
-      action();
-      if (focused && !this.root.contains(document.activeElement)) focus(this.root.querySelector("h1"));
-      keep(this.part("log-lines"), tail);
-      this.tell();
-    }
-
-    /** Applies one fragment, if it is for this container; gives what is left for another frame. The HTML may be parsed already. */
+    /** Applies a fragment for this container, or what a frame has time for; its HTML may be parsed already. */
     apply({ id, swap, html }) {
       const target = document.getElementById(id);
       if (!target || !this.root.contains(target) || !this.owns(id)) return;
       const content = html.nodeType ? html : parse(html);
-      if (html.length > 100_000) return this.todo.unshift(() => this.apply({ id, swap, html: content }));
-      const rest = target === this.part("log-lines") && cut(swap === "outer" ? content.firstElementChild : content);
+      const later = (swap, html) => this.todo.unshift(() => this.apply({ id, swap, html }));
+      if (html.length > 100_000) {
+        room -= LOT;
+        return later(swap, content);
+      }
+      if (target === this.part("log-lines")) for (const lot of cut(swap === "outer" ? content.firstElementChild : content)) later("append", lot);
       if (swap === "outer") replace(target, content);
       else if (swap === "inner") morphChildren(target, content);
       else if (swap === "append" || swap === "prepend") add(target, content, swap);
-      if (rest) return this.todo.unshift(() => this.apply({ id, swap: "append", html: rest }));
       this.emit("liveop:fragment", { id, swap });
     }
 
@@ -301,9 +307,8 @@
       }
       this.say("");
       if (page === "gone") return;
-      const next = [...page.querySelectorAll("[data-liveop-channel]")]
-        .find((element) => element instanceof HTMLElement && pathOf(element.dataset.liveopPage) === url.pathname);
-      if (!(next instanceof HTMLElement)) return;
+      const next = containers(page).find((root) => pathOf(root.dataset.liveopPage) === url.pathname);
+      if (!next) return;
       if (location.pathname === pathOf(this.data.liveopPage)) history.replaceState(history.state, "", url);
       const focused = this.root.contains(document.activeElement);
       this.root.replaceWith(next);
@@ -312,12 +317,12 @@
       new Live(next, true).begin();
     }
 
-    /** Takes over everything from a newer copy of the container, and keeps the older lines of its log. */
+    /** Takes over a newer copy of the container, and keeps the older lines of its log. */
     take(copy) {
       const before = this.data.liveopState;
       const lines = copy.querySelector(`[id="${this.root.id}-log-lines"]`);
       const [, name, number] = lines?.firstElementChild?.id.match(/(.*-)(.*)/) ?? [];
-      const attempt = (of) => of.querySelector("[data-attempt]")?.getAttribute("data-attempt");
+      const attempt = (of) => of.querySelector("[data-attempt]")?.dataset.attempt;
       if (attempt(copy) === attempt(this.root)) {
         for (let n = Number(number) - 1, line; (line = document.getElementById(`${name}${n}`)); n--) lines?.prepend(line.cloneNode(true));
       }
@@ -350,10 +355,10 @@
           const word = text(root.querySelector(".liveop-word"));
           const detail = text(root.querySelector(".liveop-outcome-title"));
           return `${name}: ${word}${detail && detail !== word ? `. ${detail}` : ""}`;
-        }, BAD.includes(state) ? "alert" : "status");
-      } else if (!FINAL.includes(state)) {
-        if (stage && stage !== spoken.stage) announce(stage);
-        if (quarter > spoken.quarter && quarter < 4) announce(`${quarter * 25} %`);
+        }, ["failed", "interrupted"].includes(state) ? "alert" : "status");
+      } else if (state.endsWith("ing")) {
+        if (stage && stage !== spoken.stage) announce(() => stage);
+        if (quarter > spoken.quarter && quarter < 4) announce(() => `${quarter * 25} %`);
       }
       this.spoken = { state, stage, quarter: Math.max(quarter, spoken.quarter) };
     }
@@ -378,15 +383,15 @@
       this.say(words, "lost", link);
     }
 
-    /** Writes the line about the connection, with a link where there is something to do (or ""). */
+    /** Writes the line about the connection, with a link where there is something to do. */
     say(words, kind, link) {
       clearTimeout(this.lostTimer);
       this.lostTimer = 0;
       if (words === this.said) return;
-      if (kind !== "live") words && announce(words, link === undefined ? "status" : "alert");
-      else if (this.said) announce("Live again.");
+      if (kind !== "live") words && announce(() => words, link === undefined ? "status" : "alert");
+      else if (this.said) announce(() => "Live again.");
       this.said = words;
-      let line = /** @type {HTMLElement | null} */ (this.root.querySelector(".liveop-connection"));
+      let line = this.root.querySelector(".liveop-connection");
       if (!line) {
         line = document.createElement("div");
         line.className = "liveop-connection";
@@ -430,13 +435,12 @@
   /** Sends the cancel form by itself; fills the CSRF field of the others. */
   function onSubmit(event) {
     const form = event.target;
-    if (!(form instanceof HTMLFormElement) || form.getAttribute("method")?.toLowerCase() !== "post") return;
+    if (!form.matches?.('form[method="post" i]')) return;
     const url = new URL(event.submitter?.getAttribute("formaction") ?? form.getAttribute("action") ?? "", location.href);
     if (url.origin !== location.origin) return;
     const field = form.querySelector('input[name="csrf_token"]');
-    if (field instanceof HTMLInputElement && !field.value) field.value = csrf()?.content ?? "";
-    const root = form.closest("[data-liveop-channel]");
-    const live = root && lives.get(root);
+    if (field && !field.value) field.value = csrf()?.content ?? "";
+    const live = lives.get(form.closest("[data-liveop-channel]"));
     if (!live || form.dataset.liveopCommand !== "cancel") return;
     event.preventDefault();
     live.cancel(form, url);
@@ -456,8 +460,7 @@
     });
   }
 
-  /** Fetches a page and takes over its CSRF token; null means: not now.
-   * @returns {Promise<DocumentFragment | "signed out" | "gone" | null>} */
+  /** Fetches a page and takes over its CSRF token; null means: not now. */
   async function fetchPage(url) {
     try {
       const answer = await ask(url);
@@ -494,7 +497,6 @@
 
   // Changing the page
 
-  /** @type {{createHTML(html: string): any} | undefined} */
   const policy = /** @type {any} */ (window).trustedTypes?.createPolicy("liveops", { createHTML: (html) => html });
 
   /** Makes nodes of HTML; a lone <tr> survives. */
@@ -523,17 +525,18 @@
     if (!target.hasAttribute("data-liveop-known-only")) target[swap](content);
   }
 
-  let room = 0; // for how many more
+  let room = 0; // for new lines in this frame
 
-  /** Cuts off the new lines that a frame has no time for. */
+  /** Cuts off the new lines that a frame has no time for, in lots, the last one first. */
   function cut(lines) {
     const news = [...(lines?.children ?? [])].filter(({ id }) => !document.getElementById(id));
-    const late = news.splice(room);
+    const lots = [];
+    for (const line of news.splice(room)) {
+      if (!(lots[0]?.childElementCount < LOT)) lots.unshift(parse(""));
+      lots[0].append(line);
+    }
     room -= news.length;
-    if (!late[0]) return;
-    const rest = document.createDocumentFragment();
-    rest.append(...late);
-    return rest;
+    return lots;
   }
 
   /** @type {WeakMap<Element, boolean>} whether the server had a <details> open; until that changes the reader's hand counts */
@@ -576,8 +579,7 @@
     while (at) at = drop(at);
   }
 
-  /** The child, from `at` on, that is to become a node like this.
-   * @returns {ChildNode | null} */
+  /** The child, from `at` on, that is to become a node like this. */
   function twin(parent, at, next) {
     const id = idOf(next);
     if (id && document.getElementById(id)?.parentNode !== parent) return null;
@@ -612,7 +614,7 @@
     const at = line ? top(line) : 0;
     return (now, tail) => {
       if (!now) return;
-      for (const line of [...now.children].slice(0, atEnd ? -tail : -10 * tail)) line.remove();
+      for (const line of [...now.children].slice(0, -Math.max(tail, atEnd ? 0 : 2000))) line.remove();
       if (atEnd) toEnd(now);
       else if (line) now.scrollTop = line.isConnected ? now.scrollTop + top(line) - at : 0;
     };
@@ -637,12 +639,12 @@
 
   // Milestones
 
-  /** @type {Record<string, (string | (() => string))[]>} what is to be said when its turn comes, and what at once */
+  /** @type {Record<string, (() => string)[]>} what is to be said when its turn comes, and what at once */
   const unsaid = { status: [], alert: [] };
 
   /** Makes an element that screen readers listen to. */
   function listen(role) {
-    const element = document.createElement("div");
+    const element = document.getElementById(`liveop-${role}`) ?? document.createElement("div");
     element.id = `liveop-${role}`;
     element.className = "liveop-unseen";
     element.setAttribute("role", role);
@@ -653,7 +655,7 @@
   function announce(words, role = "status") {
     if (unsaid[role].push(words) > 1) return;
     setTimeout(() => {
-      const said = unsaid[role].splice(0).map((item) => (typeof item === "string" ? item : item()));
+      const said = unsaid[role].splice(0).map((words) => words());
       const element = document.getElementById(`liveop-${role}`);
       if (element) element.textContent = [...new Set(said)].join(". ").replaceAll("..", ".");
     }, 150);

@@ -8,14 +8,14 @@
   const TIMES = ".liveop-meta time, .liveop-line time"; // that are shown as local ones
 
   /** What of an element tells news of an operation, or is the reader's doing. */
-  const WATCHED = ["data-liveop-state", "data-liveop-paused", "data-liveop-since", "data-liveop-now", "data-kind", "data-wrap", "data-attempt", "data-elapsed", "datetime", "hidden", "aria-pressed"];
+  const WATCHED = ["data-liveop-state", "data-liveop-paused", "data-liveop-since", "data-liveop-now", "data-kind", "data-wrap", "data-attempt", "data-elapsed", "hidden", "aria-pressed"];
 
   /** What is known of one container.
    * @typedef {object} Known
    * @property {string} attempt @property {string} given the container's own figure
    * @property {number} elapsed seconds, at the moment `at` of this page's own time @property {number} at
    * @property {number} news when something was last heard @property {boolean} paused @property {boolean} refused
-   * @property {number} seen the newest line that was in sight */
+   * @property {number} seen the newest line that was in sight @property {Record<string, HTMLElement | null>} found */
 
   /** @type {WeakMap<HTMLElement, Known>} */
   const known = new WeakMap();
@@ -26,17 +26,20 @@
   function start() {
     localizeIn(document);
     lookAtAll();
-    const observer = new MutationObserver((records) => {
+    const times = new MutationObserver((records) => records.forEach(localizeNew));
+    const observer = new MutationObserver(() => {
       lookAtAll();
-      records.forEach(localizeNew); // after what measures
       observer.takeRecords(); // what was just written
     });
-    observer.observe(document.body, { childList: true, characterData: true, subtree: true, attributeFilter: WATCHED });
+    times.observe(document, { childList: true, characterData: true, subtree: true, attributeFilter: ["datetime"] });
+    observer.observe(document, { childList: true, characterData: true, subtree: true, attributeFilter: WATCHED });
     setInterval(() => document.hidden || lookAtAll(), 250);
     document.addEventListener("scroll", ({ target }) => isLog(target) && lookAtAll(), true);
     document.addEventListener("keydown", ({ key, target }) => key === "End" && isLog(target) && toEnd(target));
     document.addEventListener("click", spareRestart, true);
     document.addEventListener("click", onClick);
+    // Before anything measures the new lines: what changes in them later has to be measured once more.
+    document.addEventListener("liveop:fragment", () => times.takeRecords().forEach(localizeNew));
     for (const name of ["liveop:fragment", "liveop:state"]) {
       document.addEventListener(name, ({ target }) => { if (target instanceof HTMLElement) of(target).news = performance.now(); });
     }
@@ -54,7 +57,7 @@
    * @param {HTMLElement} root @returns {Known} */
   function of(root) {
     const now = performance.now();
-    const fresh = { attempt: "", given: "", elapsed: 0, at: now, news: now, paused: false, refused: false, seen: 0 };
+    const fresh = { attempt: "", given: "", elapsed: 0, at: now, news: now, paused: false, refused: false, seen: 0, found: {} };
     return known.get(root) ?? (known.set(root, fresh), fresh);
   }
 
@@ -105,7 +108,7 @@
     if (isLost(root)) return;
     write(facts.querySelector(".liveop-elapsed"), duration(now));
     write(facts.querySelector(".liveop-left"), duration(Math.max(1, Number(facts.dataset.left) + figure - now)));
-    for (const stage of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".liveop-stage[data-began]"))) {
+    for (const stage of /** @type {NodeListOf<HTMLElement>} */ (part(root, "stages")?.querySelectorAll(".liveop-stage[data-began]") ?? [])) {
       write(stage.querySelector(".liveop-stage-time"), duration(now - Number(stage.dataset.began)));
     }
   }
@@ -121,7 +124,7 @@
   function tellQuiet(root) {
     const silent = Math.floor((performance.now() - of(root).news) / 10_000) * 10;
     const quiet = silent >= QUIET_AFTER && line(root)?.dataset.kind === "live" && root.dataset.liveopState !== "waiting";
-    write(root.querySelector(".liveop-note"), quiet ? `No news for ${duration(silent)}, still connected. ${told(root)}`.trim() : told(root));
+    write(find(root, ".liveop-note"), quiet ? `No news for ${duration(silent)}, still connected. ${told(root)}`.trim() : told(root));
   }
 
   /** What became of the wish to be told the end.
@@ -266,6 +269,8 @@
    * @param {HTMLElement} root */
   function ended(root) {
     leaveGone(root);
+    const box = part(root, "log-lines")?.parentElement;
+    if (box) box.dataset.seen = ""; // running: its height stays
     if (!wanted.delete(root.id)) return;
     const next = root.dataset.liveopNext?.match(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/);
     if (next) wanted.add(`op-${next[0]}`);
@@ -369,15 +374,18 @@
     return document.getElementById(`${root.id}-${name}`);
   }
 
-  /** @param {HTMLElement} root @param {string} css @returns {HTMLElement | null} */
+  /** The first of its kind in a container, which is remembered: it may stand behind a long log.
+   * @param {HTMLElement} root @param {string} css @returns {HTMLElement | null} */
   function find(root, css) {
-    return root.querySelector(css);
+    const { found } = of(root);
+    const is = found[css];
+    return is?.matches(css) && root.contains(is) ? is : (found[css] = root.querySelector(css));
   }
 
   /** The line about the connection, which is not this script's.
    * @param {Element | null} root @returns {HTMLElement | null | undefined} */
   function line(root) {
-    return root?.querySelector(".liveop-connection");
+    return root instanceof HTMLElement ? find(root, ".liveop-connection") : null;
   }
 
   /** Whether a container's connection is lost.

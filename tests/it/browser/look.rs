@@ -138,7 +138,7 @@ async fn nothing_moves_while_it_runs() {
         assert_eq!(faults(&browser, "return window.moved").await, Vec::<String>::new(), "{width} px wide");
 
         // One that waits for the first, and runs when that is over.
-        let fields = [("steps", "300"), ("delay_ms", "20"), ("log_every", "5"), ("stages", "0")];
+        let fields = [("steps", "300"), ("delay_ms", "20"), ("log_every", "15"), ("stages", "0")];
         simulate(&browser, &fields).await;
         browser.wait_for(".liveop[data-liveop-state=\"waiting\"] .liveop-before").await;
         let client = browser.client(&server).await;
@@ -150,8 +150,12 @@ async fn nothing_moves_while_it_runs() {
             )
             .await;
         browser.wait_until("document.querySelectorAll('.liveop-line').length > 3").await;
+        // A log that is shorter than its box.
+        let height = "return document.querySelector('.liveop-log-lines').offsetHeight";
+        let before = browser.run(height).await;
         browser.press("Cancel").await;
-        browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
+        browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]:not([data-liveop-token])").await;
+        assert_eq!(browser.run(height).await, before, "{width} px wide");
         assert_eq!(faults(&browser, "return window.moved").await, Vec::<String>::new(), "{width} px wide");
         // The witness sees what moves.
         browser.run("document.querySelector('.liveop').dataset.liveopState = 'running'; const p = document.createElement('p'); p.textContent = 'new'; document.querySelector('.liveop').prepend(p)").await;
