@@ -2,6 +2,7 @@
 
 mod files;
 mod refused;
+mod sign_out;
 
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
