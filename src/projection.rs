@@ -119,6 +119,14 @@ impl Projection {
         self.log.recall(Line { version: self.version, ..line });
     }
 
+    /// Shows the newest lines of the stored log, the oldest first, in place of its own: later ones could not be stored.
+    pub(crate) fn replace_log(&mut self, stored: Vec<Line>) {
+        self.touch(Region::LogMore);
+        self.flush();
+        self.log = self.log.emptied(self.version);
+        stored.into_iter().for_each(|line| self.recall(line));
+    }
+
     /// Takes one update. Nothing said after the ending counts. Returns whether anything changed.
     pub fn apply(&mut self, update: Update, now: Timestamp) -> bool {
         if self.state.is_final() {

@@ -3,9 +3,11 @@
 mod accounts;
 mod migrations;
 mod sqlite;
+mod tail;
 
 pub use accounts::{Accounts, Digest, Session, User};
 pub use sqlite::{Checked, Copied, Sqlite, Uploaded};
+pub(crate) use tail::tail;
 
 use std::time::Duration;
 

@@ -100,19 +100,23 @@ async fn until_over(live: &LiveOps, id: OperationId) -> Snapshot {
     }
 }
 
+async fn stored_log(folder: &tempfile::TempDir, id: OperationId) -> Vec<String> {
+    let store = Sqlite::open(folder.path().join("db")).expect("a database");
+    let log = store.log(id, 1, 1, 100).await.expect("the log");
+    log.iter().map(|line| line.text.to_string()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_cannot_be_written_for_a_while_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let live = start(Faulty { failing: AtomicUsize::new(2), ..Faulty::new(&folder) }).await;
     let id = live.start(&viewer(), Short).await.expect("started");
     assert_eq!(until_over(&live, id).await.record.state, State::Succeeded);
-    let store = Sqlite::open(folder.path().join("db")).expect("a database");
-    let log = store.log(id, 1, 1, 100).await.expect("the log");
-    assert_eq!(log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["begins", "ends"]);
+    assert_eq!(stored_log(&folder, id).await, ["begins", "ends"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_log_has_a_hole_does_not_end_well() {
+async fn a_run_whose_lines_could_not_be_stored_does_not_end_well_and_has_them_with_its_ending() {
     let folder = tempfile::tempdir().expect("a folder");
     let fault = || StoreError::Failed("the file is corrupt".into());
     let live = start(Faulty { failing: AtomicUsize::new(1), fault, ..Faulty::new(&folder) }).await;
@@ -121,6 +125,31 @@ async fn a_run_whose_log_has_a_hole_does_not_end_well() {
     assert_eq!(ending.state, State::Failed);
     let message = ending.message.expect("words for the user").to_string();
     assert!(message.contains("could not save") && !message.contains("corrupt"), "{message}");
+    assert_eq!(stored_log(&folder, id).await, ["begins"]);
+    assert_eq!(until_over(&live, id).await.projection.log().total(), 1);
+}
+
+/// Its ending is stored all the same, and counts no line that is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_lines_are_never_taken_ends_with_those_that_were() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fault = || StoreError::Failed("the file is corrupt".into());
+    let (spared, failing) = (AtomicUsize::new(1), AtomicUsize::new(usize::MAX));
+    let live = start(Faulty { spared, failing, fault, ..Faulty::new(&folder) }).await;
+    let id = live.start(&viewer(), Short).await.expect("started");
+    let store = Sqlite::open(folder.path().join("db")).expect("a database");
+    let stored = async {
+        while !store.record(id).await.expect("it works").expect("it is there").state.is_final() {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, stored).await.expect("its ending is stored");
+    assert_eq!(stored_log(&folder, id).await, ["begins"]);
+    let page = store.projection(id).await.expect("it works").expect("it is there");
+    let lines: Vec<_> = page.log().lines().map(|line| line.text.as_str()).collect();
+    assert_eq!((page.state(), page.log().total(), &lines[..]), (State::Failed, 1, &["begins"][..]));
+    let damage = Sqlite::check(folder.path().join("db")).expect("it can be read").damage;
+    assert!(damage.is_empty(), "{damage:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,7 @@ use super::LiveOps;
 use crate::operation::{Ending, Record, State};
 use crate::progress::Update;
 use crate::projection::Projection;
-use crate::store::StoreResult;
-
-/// So many lines of a log are read at once.
-const AT_ONCE: u32 = 1000;
+use crate::store::{StoreResult, tail};
 
 impl LiveOps {
     /// The page of an operation that does not run in this process.
@@ -26,7 +23,8 @@ impl LiveOps {
             None => {
                 let mut page = self.blank_page(record, record.epoch());
                 if record.state.is_final() {
-                    self.recall_log(record, &mut page).await?;
+                    let stored = tail(&*self.0.store, record.id, record.attempt, self.0.log_tail).await?;
+                    stored.into_iter().for_each(|line| page.recall(line));
                 }
                 page
             }
@@ -37,20 +35,6 @@ impl LiveOps {
             page.flush();
         }
         Ok(if record.state == State::Cancelling { page.asked_to_stop() } else { page })
-    }
-
-    /// Gives a page that could not be read the newest of the lines that are stored. The others are not read: there may
-    /// be millions.
-    async fn recall_log(&self, record: &Record, page: &mut Projection) -> StoreResult<()> {
-        let end = self.0.store.log_end(record.id, record.attempt).await?;
-        // One more than it keeps, so that it knows of lines that are gone.
-        let mut from = end.saturating_sub(self.0.log_tail as u64).max(1);
-        loop {
-            let lines = self.0.store.log(record.id, record.attempt, from, AT_ONCE).await?;
-            let Some(last) = lines.last() else { return Ok(()) };
-            from = last.seq + 1;
-            lines.into_iter().for_each(|line| page.recall(line));
-        }
     }
 
     fn blank_page(&self, record: &Record, epoch: u64) -> Projection {

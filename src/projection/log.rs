@@ -77,6 +77,11 @@ impl LogTail {
         Self { limit, total: 0, published: 0, lines: VecDeque::new(), dropped: 0 }
     }
 
+    /// The same without lines; whoever saw any of them needs it as a whole.
+    pub(super) fn emptied(&self, version: u64) -> Self {
+        Self { dropped: version, ..Self::new(self.limit) }
+    }
+
     pub(super) fn push(&mut self, level: Level, text: Text, at: Timestamp, version: u64) {
         self.add(Line { seq: self.total + 1, version, at, level, text, failed: None });
     }

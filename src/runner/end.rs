@@ -10,11 +10,14 @@ use super::Inner;
 use super::conclude::Conclusion;
 use super::run::{Run, patience};
 use crate::operation::{Ending, NewOperation, OperationId, State};
-use crate::projection::Line;
-use crate::store::{Finish, Interruption, StoreError};
+use crate::projection::{Line, Projection};
+use crate::store::{Finish, Interruption, StoreError, StoreResult, tail};
 
 /// How long a commit that failed is left alone.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// An ending that is refused so many times is tried without the lines that go with it, too.
+const TRIES: u32 = 10;
 
 const NOT_SAVED: &str = "The server could not save what this did: its storage is full or broken. Tell whoever \
      runs the server, and try again later.";
@@ -43,9 +46,9 @@ impl Inner {
             }
         }
         let (id, at) = (run.lease().operation, self.clock.now());
-        let (mut lines, _) = run.take_unsaved();
+        let (lines, _) = run.take_unsaved();
         if run.lost_lines() {
-            (ending, next, lines) = (Ending::failed(NOT_SAVED), None, Vec::new());
+            (ending, next) = (Ending::failed(NOT_SAVED), None);
         }
         let kind = &run.live().subject().kind;
         let repeats = ending.state == State::Interrupted && !run.cancel().is_requested();
@@ -85,16 +88,15 @@ impl Inner {
         let id = run.lease().operation;
         let (mut tries, begin) = (0, Instant::now());
         loop {
-            let projection = run.ended_page(ending.clone(), at);
             let finish = Finish {
-                projection: projection.clone(),
+                projection: run.ended_page(ending.clone(), at),
                 ending: ending.clone(),
                 detail: detail.clone(),
                 next: next.clone(),
                 at,
             };
-            match self.store.finish(run.lease(), lines, finish).await {
-                Ok(()) => {
+            match self.finish(run, lines, finish, tries >= TRIES).await {
+                Ok(projection) => {
                     run.live().show(projection);
                     tracing::info!(state = %ending.state, "ended");
                     self.tell_ending(id, &run.live().subject().kind, run.input().clone(), ending.clone());
@@ -130,6 +132,33 @@ impl Inner {
             }
         }
         (Some(ending.state), next)
+    }
+
+    /// Stores an ending and the lines that are not stored yet; the page as it is stored. Where it is the lines that are
+    /// refused, it may be `without` them: the page then is that of the lines that are stored.
+    async fn finish(
+        &self,
+        run: &Run,
+        lines: &[Line],
+        mut finish: Finish,
+        without: bool,
+    ) -> StoreResult<Projection> {
+        let lease = run.lease();
+        let mut page = finish.projection.clone();
+        match self.store.finish(lease, lines, finish.clone()).await {
+            Ok(()) => return Ok(page),
+            // These refuse everything, and pass.
+            Err(error @ (StoreError::Fenced { .. } | StoreError::Busy(_) | StoreError::Replaced(_))) => {
+                return Err(error);
+            }
+            Err(error) if !without || lines.is_empty() => return Err(error),
+            Err(_) => {}
+        }
+        page.replace_log(tail(&*self.store, lease.operation, lease.attempt, page.log().limit()).await?);
+        finish.projection = page.clone();
+        self.store.finish(lease, &[], finish).await?;
+        tracing::error!(lines = lines.len(), "the last lines of its log could not be stored, and are lost");
+        Ok(page)
     }
 
     /// Puts what is interrupted here back into the queue; false when it is to end. Where the store cannot take it,

@@ -69,7 +69,7 @@ struct Buffer {
     bytes: usize,
     /// The run is over: nothing said counts any more.
     sealed: bool,
-    /// The store refused lines, so the log would have a hole.
+    /// The store refused lines for too long, so no more are taken, nor shown: memory has an end, and the log no hole.
     lost: bool,
 }
 
@@ -163,7 +163,7 @@ impl Run {
         (std::mem::take(&mut buffer.lines), self.live.projection())
     }
 
-    /// Whether lines were lost, because the store could not take them.
+    /// Whether lines were not taken any more, because the store could not take those before them.
     pub(super) fn lost_lines(&self) -> bool {
         self.buffer.lock().lost
     }
@@ -251,10 +251,10 @@ impl Run {
                     tracing::error!(%error, "its page and log could not be stored");
                     self.dirty.store(true, Ordering::Release);
                     let since = *failing.get_or_insert(last);
-                    if since.elapsed() < patience(&error) {
-                        self.put_back(lines);
-                    } else if newest.is_some() {
-                        // The log would have a hole, so it cannot end well any more.
+                    self.put_back(lines);
+                    if newest.is_some() && since.elapsed() >= patience(&error) {
+                        // Nothing more is taken, so it cannot end well any more. What was said so far is stored with
+                        // its ending, if not before.
                         self.lose();
                     }
                 }
@@ -270,7 +270,7 @@ impl Run {
         buffer.lines = lines;
     }
 
-    /// Lines are lost: the run is to stop, and nothing waits for room in the buffer any more.
+    /// No more lines are taken: the run is to stop, and nothing waits for room in the buffer any more.
     fn lose(&self) {
         self.buffer.lock().lost = true;
         self.room.notify_all();
@@ -306,12 +306,12 @@ impl Sink for Run {
         while buffer.bytes >= FULL && !buffer.sealed && !buffer.lost {
             self.room.wait(&mut buffer);
         }
-        if buffer.sealed {
+        if buffer.sealed || buffer.lost {
             return;
         }
         // Under the buffer's lock, so that lines are stored in the order of their numbers.
         self.show(update);
-        if let Some(line) = self.live.last_line().filter(|_| !buffer.lost) {
+        if let Some(line) = self.live.last_line() {
             buffer.bytes += weight(&line);
             buffer.lines.push((*line).clone());
         }

@@ -132,8 +132,10 @@ impl Sessions {
     /// Ends the session of a request, in the database and in the browser.
     pub(super) async fn end(&self, cookies: &Cookies) -> StoreResult<()> {
         if let Some(cookie) = cookies.get(&self.name("liveops_session")) {
-            self.accounts.close_session(Digest::of(cookie.value())).await?;
+            let session = Digest::of(cookie.value());
+            // First: where the database cannot be written, at least nobody goes on in this browser.
             cookies.remove(self.cookie(self.name("liveops_session"), String::new()));
+            self.accounts.close_session(session).await?;
         }
         Ok(())
     }

@@ -23,7 +23,9 @@ pub(crate) struct Faulty {
     pub(crate) store: Sqlite,
     /// Where the answer to the `finish` of a first attempt waits, as on a busy machine.
     pub(crate) finished: Arc<Semaphore>,
-    /// How many checkpoints with lines fail, one after the other, before they do well.
+    /// How many writes of lines by checkpoints and endings do well before any fails.
+    pub(crate) spared: AtomicUsize,
+    /// How many of them fail then, one after the other, before they do well again.
     pub(crate) failing: AtomicUsize,
     /// How they fail.
     pub(crate) fault: fn() -> StoreError,
@@ -44,6 +46,7 @@ impl Faulty {
         Self {
             store: Sqlite::open(folder.path().join("db")).expect("a database"),
             finished: Arc::new(Semaphore::new(100)),
+            spared: AtomicUsize::new(0),
             failing: AtomicUsize::new(0),
             fault: || StoreError::Unwritable("the disk is full".into()),
             unread: AtomicUsize::new(0),
@@ -52,6 +55,14 @@ impl Faulty {
             unrepeatable: false,
             wires: Arc::default(),
         }
+    }
+
+    /// Whether it takes lines now.
+    fn takes(&self, lines: &[Line]) -> StoreResult<()> {
+        let fewer = |left: usize| left.checked_sub(1);
+        let counts = |left: &AtomicUsize| left.fetch_update(SeqCst, SeqCst, fewer).is_ok();
+        let fails = !lines.is_empty() && !counts(&self.spared) && counts(&self.failing);
+        if fails { Err((self.fault)()) } else { Ok(()) }
     }
 
     fn trip(&self, method: &'static str) {
@@ -143,13 +154,11 @@ impl Store for Faulty {
         self.store.claim(wanted, now).await
     }
     async fn checkpoint(&self, lease: Lease, lines: &[Line], projection: Projection) -> StoreResult<()> {
-        let fewer = |left: usize| left.checked_sub(1);
-        if !lines.is_empty() && self.failing.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
-            return Err((self.fault)());
-        }
+        self.takes(lines)?;
         self.store.checkpoint(lease, lines, projection).await
     }
     async fn finish(&self, lease: Lease, lines: &[Line], finish: Finish) -> StoreResult<()> {
+        self.takes(lines)?;
         let hands_over = finish.next.is_some();
         let answer = self.store.finish(lease, lines, finish).await;
         self.handed_over.fetch_or(hands_over, SeqCst);

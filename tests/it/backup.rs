@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::harness::{Server, finish, liveops, signal, until};
+use crate::harness::{Ask, Client, Server, finish, liveops, signal, until};
 use crate::start::imports;
 
 fn empty() -> TempDir {
@@ -106,6 +106,33 @@ async fn a_server_starts_from_a_backup_that_was_made_while_another_one_wrote() {
     let page = there.finished(&imported).await;
     assert_eq!(page.state, "succeeded", "{}", page.text());
     assert_eq!(imports(copy.folder()).len(), 1);
+}
+
+/// Whoever has a copy in hand must not be able to sign in with what was printed on another terminal.
+#[tokio::test]
+async fn a_login_link_that_nobody_used_is_none_in_the_copy() {
+    let server = Server::start().await;
+    let mut copy = Server::start().await;
+    copy.kill();
+    fs::remove_dir_all(copy.folder()).expect("it is there");
+    fs::create_dir(copy.folder()).expect("a folder");
+    let file = copy.folder().join("liveops.db");
+    let links = |file: &Path| -> i64 {
+        let database = Connection::open(file).expect("a database");
+        let sql = "SELECT count(*) FROM liveops_login_links";
+        database.query_row(sql, [], |row| row.get(0)).expect("a number")
+    };
+    assert_eq!(links(&server.folder().join("liveops.db")), 1);
+    let output = finish(back_up(server.folder(), &file), "");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(links(&file), 0);
+    let copy = copy.again().await;
+    let client = Client::new(copy.address);
+    let csrf = client.get("/login").await.csrf();
+    let follow = |link: &str| Ask::post(link).form(&[("csrf_token", &csrf)]);
+    assert_eq!(client.send(follow(&server.login_link)).await.status, 410);
+    assert_eq!(client.cookie("liveops_session"), None);
+    assert_eq!(client.send(follow(&copy.login_link)).await.status, 303, "its own link works");
 }
 
 #[tokio::test]

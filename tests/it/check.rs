@@ -15,7 +15,7 @@ fn empty() -> TempDir {
 }
 
 /// The lines that it prints and its exit code.
-fn check(folder: &Path, settings: &[(&str, &str)]) -> (String, i32) {
+pub(crate) fn check(folder: &Path, settings: &[(&str, &str)]) -> (String, i32) {
     let mut command = liveops(folder);
     command.arg("check");
     for (name, value) in settings {

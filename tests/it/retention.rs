@@ -134,6 +134,30 @@ async fn uploads_that_nobody_needs_are_removed_and_no_other_file() {
     drop(server);
 }
 
+/// Whatever stands in the database: a name that leads out of the folder of uploads is no upload's.
+#[tokio::test]
+async fn an_old_operation_takes_no_file_with_it_that_is_no_upload() {
+    let mut server = Server::with(&[("retention_days", "7")]).await;
+    let client = server.demo_user().await;
+    let old = client.import("old.csv", b"a,b\n1,2\n").await;
+    client.finished(&old).await;
+    server.terminate().await;
+    let precious = server.folder().join("precious");
+    fs::write(&precious, "nobody else's").expect("it is written");
+    let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
+    let sql = "UPDATE liveops_uploads SET name = '../precious' WHERE operation = ?1";
+    assert_eq!(database.execute(sql, [&old]), Ok(1));
+    drop(database);
+    age(server.folder(), &old, 8);
+    // Files go after what names them, and orphans after both.
+    let orphan = orphan(server.folder());
+    let server = server.again().await;
+    until("the orphan's end", async || (!orphan.exists()).then_some(())).await;
+    assert_eq!(client.get(&format!("/operations/{old}")).await.status, 404);
+    assert_eq!(fs::read_to_string(&precious).expect("it is there"), "nobody else's");
+    drop(server);
+}
+
 /// Killed while a file comes: what came of it is gone with the next start, however young it is.
 #[tokio::test]
 async fn half_an_upload_of_a_dead_process_is_removed_at_the_next_start() {

@@ -2,6 +2,7 @@
 
 mod files;
 mod refused;
+mod sign_out;
 
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -10,7 +11,9 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
+use crate::check::check;
 use crate::harness::{Answer, Ask, Client, Events, Server, until};
+use crate::heavy::{log_of, numbered, total_lines};
 use crate::start::csv;
 
 /// What happens to the storage, and how it is undone.
@@ -268,10 +271,15 @@ async fn suffer(fault: Fault) {
         assert_eq!(scene.client.command(&scene.running, "cancel").await.status, 303);
         assert_eq!(scene.stream.rest().await.last().expect("an end").data["state"], "cancelled");
     } else {
+        // Its page says so from memory before.
         until("its stored end", async || {
-            (scene.client.page(&scene.running).await.state == fault.run).then_some(())
+            let database = Connection::open(database(scene.server.folder())).ok()?;
+            let sql = "SELECT state FROM liveops_operations WHERE id = ?1";
+            let state: String = database.query_row(sql, [&scene.running], |row| row.get(0)).ok()?;
+            (state == fault.run).then_some(())
         })
         .await;
+        assert_eq!(scene.client.page(&scene.running).await.state, fault.run);
     }
     // What was refused is not there, and the same is taken now.
     let list = scene.client.get("/operations").await.text();
@@ -281,11 +289,11 @@ async fn suffer(fault: Fault) {
     let imported = scene.import().await.started();
     assert_eq!(scene.client.finished(&imported).await.state, "succeeded");
     assert_eq!(scene.sign_in().await.status, 303);
-    // No line is there twice or missing.
-    let log = scene.client.get(&format!("/operations/{}/log", scene.running)).await.text();
-    for (line, n) in log.lines().zip(1..) {
-        assert_eq!(line, format!("row #{n}"));
-    }
+    // No line is there twice or missing, and the page counts them all.
+    let lines = numbered(&log_of(&scene.client, &scene.running).await, "row");
+    assert_eq!(lines, total_lines(&scene.client.page(&scene.running).await));
+    let (said, code) = check(scene.server.folder(), &[]);
+    assert_eq!(code, 0, "{said}");
     let said = scene.server.said();
     assert!(said.contains(fault.logged) && !said.contains("panicked"), "{said}");
     // And all of it is in the file.

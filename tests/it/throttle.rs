@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Ask, Client, Server, text_of};
@@ -40,9 +41,15 @@ async fn the_eleventh_try_is_refused_even_if_it_is_right() {
     let mut statuses = guess(&client, "alice", 15).await;
     statuses.sort_unstable();
     assert_eq!(statuses, [[422; 10].as_slice(), &[429; 5]].concat());
+    let sessions = || -> i64 {
+        let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
+        database.query_row("SELECT count(*) FROM liveops_sessions", [], |row| row.get(0)).expect("a number")
+    };
+    let before = sessions();
     let right = client.log_in("alice", "alice password").await;
     assert_throttled(&right);
     assert_eq!(client.cookie("liveops_session"), None);
+    assert_eq!(sessions(), before, "nor was one begun that nobody has: its password was not even looked at");
     // A page of the site that says what to do.
     assert!(right.header("content-type").starts_with("text/html"));
     assert!(right.text().contains("class=\"site\""), "{}", right.text());

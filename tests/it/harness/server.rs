@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{Client, soon};
+use super::{Client, PATIENCE, soon};
 
 /// A running server. It is killed when this is dropped; after a failure its stderr is shown.
 pub(crate) struct Server {
@@ -40,7 +40,7 @@ pub(crate) fn liveops(folder: &Path) -> Command {
     command
 }
 
-/// Runs a command to its end with `input` as its stdin.
+/// Runs a command to its end with `input` as its stdin. One that goes on, as where it should have been refused, is killed.
 pub(crate) fn finish(mut command: Command, input: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
@@ -48,9 +48,21 @@ pub(crate) fn finish(mut command: Command, input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    // One that does not read its input closes the pipe.
-    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    child.wait_with_output().expect("it ends")
+    let (id, input) = (child.id().to_string(), input.to_owned());
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // One that does not read its input closes the pipe.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let _ = sender.send(child.wait_with_output());
+    });
+    let output = ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let killed = Command::new("kill").args(["-KILL", &id]).status();
+        panic!(
+            "waited {PATIENCE:?} in vain for the end of {command:?}; killed: {killed:?}; {:?}",
+            ended.recv()
+        )
+    });
+    output.expect("it ends")
 }
 
 /// Sends a signal to a child.
