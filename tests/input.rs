@@ -282,7 +282,7 @@ async fn another_one_is_filled_in_with_the_same() {
     assert!(!tag(&form, "field-agree").contains("checked"), "it was not ticked");
     assert!(!form.contains("a.csv") && !form.contains("business") && !form.contains("<script>"), "{form}");
     let said = format!(
-        "Filled in from <a href=\"/orders/{id}\"><bdi>{ESCAPED}</bdi></a>; a file has to be chosen again."
+        "Filled in from <a href=\"/orders/{id}\"><bdi>{ESCAPED}</bdi></a>; a file has to be chosen again</p>"
     );
     assert!(form.contains(&said), "{form}");
     // It is posted as any form, and refused as any: with what was typed.

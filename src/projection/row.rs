@@ -90,7 +90,10 @@ impl Row {
 
     /// Takes over what the page of the running operation shows.
     pub fn follow(&mut self, projection: &Projection) {
-        self.state = projection.state();
+        // Where its own process does not know yet that it was asked to stop, the record does.
+        if (self.state, projection.state()) != (State::Cancelling, State::Running) {
+            self.state = projection.state();
+        }
         self.before = projection.before();
         self.since = projection.started().filter(|_| is_under_way(self.state));
         let ending = projection.ending();

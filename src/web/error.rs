@@ -55,7 +55,7 @@ pub(super) enum Refusal {
     #[error("As many pages are open from your address as one address may have. Close some of them.")]
     CrowdedAddress,
     #[error(
-        "{0} of your operations wait already, as many as may. Nothing was started. Wait until some of them have run, or cancel some."
+        "As many of your operations wait as may: {0}. Nothing was started. Wait until some of them have run, or cancel some."
     )]
     TooManyWaiting(u32),
     #[error(
@@ -90,7 +90,7 @@ impl Refusal {
             Self::NotMember(_) => "This is not for you",
             Self::TooManyTries(_) => "Too many tries",
             Self::TooManyStreams | Self::CrowdedAddress => "Too many pages",
-            Self::TooManyWaiting(_) => "Too many wait",
+            Self::TooManyWaiting(_) => "Too many operations wait",
             Self::WrongType => "This is not a form",
             Self::NotOver => "It is not over yet",
             Self::KindGone => "This cannot be run again",

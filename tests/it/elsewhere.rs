@@ -87,6 +87,8 @@ async fn a_stream_says_cancelling_at_once_also_where_the_runs_own_process_stands
     let cursor = asked.last().and_then(|event| event.id.clone()).expect("a cursor");
     let token = there.page(&id).await.token.expect("it runs");
     let mut again = there.stream(&token, Some(&cursor)).await;
+    let list = there.get("/operations").await.text();
+    assert!(list.contains("data-state=\"cancelling\"") && !list.contains("data-state=\"running\""), "{list}");
     server.signal("-CONT");
     seen.extend(asked);
     seen.extend(events.rest().await);

@@ -131,7 +131,7 @@ async fn a_user_has_as_many_waiting_as_the_setting_says_and_one_more_is_refused(
     let page = refused.text();
     assert!(page.contains("value=\"what was typed\"") && page.contains("Nothing was started"), "{page}");
     assert!(
-        page.contains("2 of your operations wait already") && page.contains("name=\"submission\""),
+        page.contains("As many of your operations wait as may: 2.") && page.contains("name=\"submission\""),
         "{page}"
     );
     let refused = ada.submit("csv_import", &[], Some(("b.csv", b"a,b\n1,2\n"))).await;

@@ -17,7 +17,9 @@ impl Field {
                 Some(number.to_string())
             }
             (FieldKind::Number { .. } | FieldKind::Decimal { .. }, _) => None,
-            (_, Value::String(text)) => Some(text.clone()),
+            (FieldKind::Textarea(_), Value::String(text)) => Some(text.clone()),
+            // Browsers drop breaks from what is on one line, and other control characters are nobody's to send again.
+            (_, Value::String(text)) => Some(text.replace(char::is_control, " ")),
             _ => None,
         }
     }
@@ -64,6 +66,13 @@ mod tests {
             let typed = field.typed(&value).expect("it is of its type");
             assert_eq!(field.read(Given::Text(&typed)), Ok(value), "{field:?}");
         }
+    }
+
+    #[test]
+    fn what_is_on_one_line_stays_there() {
+        let value = json!("one\r\ntwo\0");
+        assert_eq!(Field::text("x", "X").typed(&value).as_deref(), Some("one  two "));
+        assert_eq!(Field::textarea("x", "X").typed(&value).as_deref(), Some("one\r\ntwo\0"));
     }
 
     #[test]
