@@ -165,3 +165,21 @@ impl LogTail {
         self.lines.back()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_saw_lines_that_could_not_be_stored_gets_the_stored_ones_as_a_whole() {
+        let mut log = LogTail::new(10);
+        for text in ["stored", "refused"] {
+            log.push(Level::Info, Text::from_stored(text.to_owned()), Timestamp::UNIX_EPOCH, 5);
+        }
+        let stored = Line { version: 6, ..(*log.lines[0]).clone() };
+        let mut log = log.emptied(6);
+        log.recall(stored);
+        assert_eq!((log.total(), log.since(Some(5), 6)), (1, LogChange::Whole));
+        assert_eq!(log.since(Some(6), 6), LogChange::None);
+    }
+}
