@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 /// How often the store is asked for what is awaited: one that fails may tell nobody.
 const POLL: Duration = Duration::from_millis(10);
 /// How long anything may take here.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What a step of the operation takes, so that an attempt lasts for a second: in that time the store is late, or fails.
 const STEP: Duration = Duration::from_millis(50);
 

@@ -21,8 +21,8 @@ pub(crate) use tty::Tty;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for anything. Several commits in a row, that wait for 5 s each, take half of it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for `future`, but not for ever.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
