@@ -280,6 +280,7 @@ impl Server {
         database.busy_timeout(Duration::ZERO).expect("a setting");
         super::until("a moment between two commits", async || {
             self.signal("-STOP");
+            super::until("all of its threads to stop", async || self.is_still().then_some(())).await;
             let is_free = database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
             if !is_free {
                 self.signal("-CONT");
@@ -287,6 +288,15 @@ impl Server {
             is_free.then_some(())
         })
         .await;
+    }
+
+    /// Whether SIGSTOP has reached each of its threads, proc_pid_stat(5).
+    fn is_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs, on Linux");
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        })
     }
 
     /// SIGTERM; the exit status and how long it took.
