@@ -140,20 +140,18 @@ impl Inner {
         &self,
         run: &Run,
         lines: &[Line],
-        mut finish: Finish,
+        finish: Finish,
         without: bool,
     ) -> StoreResult<Projection> {
         let lease = run.lease();
         let mut page = finish.projection.clone();
-        match self.store.finish(lease, lines, finish.clone()).await {
-            Ok(()) => return Ok(page),
-            // These refuse everything, and pass.
-            Err(error @ (StoreError::Fenced { .. } | StoreError::Busy(_) | StoreError::Replaced(_))) => {
-                return Err(error);
-            }
-            Err(error) if !without || lines.is_empty() => return Err(error),
-            Err(_) => {}
-        }
+        // A result may be large: a copy is for those who may need it.
+        let spare = (without && !lines.is_empty()).then(|| finish.clone());
+        let Err(error) = self.store.finish(lease, lines, finish).await else { return Ok(page) };
+        // These refuse everything, and pass.
+        let passes =
+            matches!(error, StoreError::Fenced { .. } | StoreError::Busy(_) | StoreError::Replaced(_));
+        let Some(mut finish) = spare.filter(|_| !passes) else { return Err(error) };
         page.replace_log(tail(&*self.store, lease.operation, lease.attempt, page.log().limit()).await?);
         finish.projection = page.clone();
         self.store.finish(lease, &[], finish).await?;
