@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tokio::net::TcpStream;
 
-use crate::harness::{Server, liveops, until};
+use crate::harness::{Page, Server, liveops, until};
 
 #[test]
 fn a_server_allows_itself_as_many_files_as_it_may_have() {
@@ -47,8 +47,11 @@ async fn who_finds_no_place_waits_and_whoever_has_one_is_served() {
     }
     assert_eq!(refused(&server), 1, "told once");
     drop(others);
-    assert_eq!(client.page(&id).await.state, "running", "there is a place again");
     until("the news of it", async || server.said().contains("are accepted again").then_some(())).await;
+    // There is a place again, as soon as those that were dropped are closed here, too.
+    let page =
+        async || Some(client.get(&format!("/operations/{id}")).await).filter(|page| page.status == 200);
+    assert_eq!(Page::new(&id, until("a page", page).await.text()).state, "running");
     client.command(&id, "cancel").await;
     events.until(|event| event.name == "end").await;
 }
