@@ -1,5 +1,7 @@
 //! Signing in: by the printed link, by the login page.
 
+use std::time::Duration;
+
 use crate::harness::{Ask, Client, Server, finish, liveops};
 
 #[tokio::test]
@@ -275,6 +277,7 @@ async fn sessions_last_as_long_as_the_settings_say() {
     let server = Server::with(&[("session_hours", "48"), ("session_idle_hours", "24")]).await;
     server.user("ada").await;
     let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
+    database.busy_timeout(Duration::from_secs(30)).expect("a setting");
     let hours = |hours: i64| hours * 3_600_000_000;
     for (used, expires, status) in [
         (hours(-23), hours(25), 200),

@@ -151,7 +151,7 @@ async fn an_answer_that_failed_is_hardened_and_says_its_reference() {
     let client = server.demo_user().await;
     let csrf = client.csrf().await;
     let held = Connection::open(server.folder().join("liveops.db")).expect("the database");
-    held.busy_timeout(Duration::from_secs(5)).expect("a setting");
+    held.busy_timeout(Duration::from_secs(30)).expect("a setting");
     held.execute_batch("BEGIN IMMEDIATE").expect("the lock");
     let ask = Ask::post("/operations/new/simulate").form(&[("csrf_token", &csrf), ("steps", "0")]);
     let answer = send(&client, ask).await;
