@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Answer, Ask, Client, attribute, hidden_inputs, soon};
+use crate::harness::{Answer, Ask, Client, attribute, hidden_inputs, soon, until};
 
 #[expect(dead_code, reason = "its `main` listens at a port of its own choice")]
 #[path = "../../examples/embed/main.rs"]
@@ -70,7 +70,12 @@ async fn an_import_is_live_in_the_applications_own_page_until_its_sign_out() {
     let shop = Shop::open().await;
     let (client, csrf) = signed_in(&shop).await;
     assert_eq!(import(&client, "wrong", 1).await.status, 403);
-    let page = client.get(import(&client, &csrf, 50).await.location()).await;
+    // It takes a second: where the machine stood still for so long, its page was too late, and another one is looked at.
+    let page = until("the page of an import that runs", async || {
+        let page = client.get(import(&client, &csrf, 50).await.location()).await;
+        page.text().contains("data-liveop-token").then_some(page)
+    })
+    .await;
     assert!(page.header("content-security-policy").contains("trusted-types liveops"));
     let stream = follow(&client, &page.text()).await.text().await.expect("its end");
     assert!(stream.contains("\"state\":\"succeeded\"") && stream.contains("Customer 50"), "{stream}");
