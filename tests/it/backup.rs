@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -63,7 +63,9 @@ async fn a_server_starts_from_a_backup_that_was_made_while_another_one_wrote() {
     let client = server.demo_user().await;
     let imported = client.import("a.csv", b"a,b\n1,2\n").await;
     client.finished(&imported).await;
-    let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "1"), ("message", "row")];
+    // It writes all the time, for a quarter of an hour.
+    let row = "row".repeat(300);
+    let fields = [("steps", "1000000"), ("delay_ms", "1"), ("log_every", "1"), ("message", &row)];
     let running = client.simulate(&fields).await;
     let mut events = client.follow(&running).await;
     events.until(|event| event.html().contains("row #")).await;
@@ -98,7 +100,7 @@ async fn a_server_starts_from_a_backup_that_was_made_while_another_one_wrote() {
     let log = there.get(&format!("/operations/{running}/log")).await.text();
     assert!(!log.is_empty());
     for (line, n) in log.lines().zip(1..) {
-        assert_eq!(line, format!("row #{n}"), "no hole, no half line");
+        assert_eq!(line, format!("{row} #{n}"), "no hole, no half line");
     }
     // The original's uploads are not needed for it.
     drop(server);
@@ -227,16 +229,39 @@ fn large(folder: &Path) {
     }
 }
 
+/// A backup of a large database that stands still at its beginning. Where this machine did so, and the backup went on, another one
+/// is begun.
+async fn begun(from: &Path) -> (TempDir, Child) {
+    until("a backup at its beginning", async || {
+        let to = empty();
+        let mut command = back_up(from, &to.path().join("copy.db"));
+        let mut child = command.stdout(Stdio::null()).spawn().expect("it starts");
+        let copied = || {
+            let file = fs::read_dir(to.path()).expect("a folder").flatten().next()?;
+            Some(file.metadata().ok()?.len())
+        };
+        while copied().is_none() && child.try_wait().expect("it is ours").is_none() {
+            tokio::task::yield_now().await;
+        }
+        signal(&child, "-STOP");
+        if copied().is_some_and(|bytes| bytes < 100 << 20) {
+            return Some((to, child));
+        }
+        child.kill().expect("it is ours");
+        child.wait().expect("it is ours");
+        None
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_backup_that_is_stopped_leaves_nothing_under_its_name() {
     let from = empty();
     large(from.path());
     for (name, code, left) in [("-INT", Some(130), 0), ("-TERM", Some(130), 0), ("-KILL", None, 1)] {
-        let to = empty();
-        let mut command = back_up(from.path(), &to.path().join("copy.db"));
-        let mut child = command.stdout(Stdio::null()).spawn().expect("it starts");
-        until("its beginning", async || (!files(to.path()).is_empty()).then_some(())).await;
+        let (to, mut child) = begun(from.path()).await;
         signal(&child, name);
+        signal(&child, "-CONT");
         let status = until("its end", async || child.try_wait().expect("it is ours")).await;
         assert_eq!(status.code(), code, "{name}");
         let names: Vec<_> = files(to.path()).into_keys().collect();

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::harness::{Client, Server, finish, liveops, until};
 
@@ -112,7 +113,7 @@ async fn a_fresh_backup_is_well() {
     assert!(code == 0 && said.lines().all(|line| line.starts_with("ok ")), "{code}: {said}");
 }
 
-/// An upload on its way, an operation of which retention has removed a part, and one that writes as fast as it can.
+/// An upload on its way, an operation of which retention has removed a part, and one that writes all the time.
 #[tokio::test]
 async fn what_is_received_written_or_removed_at_the_time_is_no_damage() {
     let server = Server::start().await;
@@ -124,17 +125,20 @@ async fn what_is_received_written_or_removed_at_the_time_is_no_damage() {
          DELETE FROM liveops_log WHERE operation = '{removed}' AND first_seq = 1"
     );
     database.execute_batch(&sql).expect("as retention does");
-    let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "1"), ("message", "row")];
+    let row = "row".repeat(300);
+    let fields = [("steps", "1000000"), ("delay_ms", "1"), ("log_every", "1"), ("message", &row)];
     let id = client.simulate(&fields).await;
     client.reaches(&id, "running").await;
     let uploads = server.folder().join("liveops.db-uploads");
     let before = files(&uploads).len();
-    let _upload = client.begin_import().await;
+    let mut upload = client.begin_import().await;
     until("half an upload", async || (files(&uploads).len() > before).then_some(())).await;
     for _ in 0..3 {
         client.import("a.csv", b"a,b\n1,2\n").await;
         let (said, code) = check(server.folder(), &[]);
         assert!(code == 0 && !said.contains("warning "), "{code}: {said}");
+        // Whoever is silent for half a minute is not waited for.
+        upload.write_all(b"\r\n1,2").await.expect("it is sent");
     }
     assert_eq!(client.page(&id).await.state, "running", "it was written to meanwhile");
     assert!(files(&uploads).len() > before + 3, "half an upload is there still");
