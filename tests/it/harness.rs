@@ -5,6 +5,7 @@ mod client;
 mod events;
 mod html;
 mod live;
+mod place;
 mod proxy;
 mod server;
 mod tty;

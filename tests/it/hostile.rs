@@ -1,6 +1,6 @@
 //! Hostile text in every place that shows text: live, after a reload, in the log.
 
-use crate::harness::{Ask, Client, Event, Events, Server, attribute, text_of};
+use crate::harness::{Event, Server, attribute, text_of};
 
 /// Texts that do harm where they are not treated as text.
 const HOSTILE: [&str; 14] = [
@@ -40,12 +40,18 @@ fn fragments<'a>(events: &'a [Event], region: &str) -> Vec<&'a Event> {
 
 #[tokio::test]
 async fn a_message_is_text_wherever_it_is_shown() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
+    let place = client.take_place().await;
+    let mut followed = Vec::new();
     for hostile in HOSTILE {
         let fields = [("steps", "3"), ("delay_ms", "30"), ("log_every", "1"), ("message", hostile)];
         let id = client.simulate(&fields).await;
-        let events = client.follow_or_read(&id).await;
+        followed.push((hostile, client.follow(&id).await, id));
+    }
+    client.command(&place, "cancel").await;
+    for (hostile, mut events, id) in followed {
+        let events = events.rest().await;
         for event in events.iter().filter(|event| event.name == "fragment") {
             assert_harmless(event.html(), hostile);
         }
@@ -73,12 +79,18 @@ async fn a_message_is_text_wherever_it_is_shown() {
 
 #[tokio::test]
 async fn an_errors_message_is_text() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
+    let place = client.take_place().await;
+    let mut followed = Vec::new();
     for hostile in HOSTILE {
         let fields = [("steps", "1"), ("delay_ms", "30"), ("outcome", "error"), ("message", hostile)];
         let id = client.simulate(&fields).await;
-        let events = client.follow_or_read(&id).await;
+        followed.push((hostile, client.follow(&id).await, id));
+    }
+    client.command(&place, "cancel").await;
+    for (hostile, mut events, id) in followed {
+        let events = events.rest().await;
         let result = fragments(&events, "-result").pop().expect("a result region").html();
         assert_harmless(result, hostile);
         assert!(text_of(result).contains(&shown(hostile)), "{hostile:?} in {result}");
@@ -101,8 +113,10 @@ async fn bidirectional_text_is_isolated() {
 
 #[tokio::test]
 async fn a_file_name_is_text() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
+    let place = client.take_place().await;
+    let mut followed = Vec::new();
     let names = [
         "\"><img src=x onerror=alert(1)>.csv",
         "<script>alert(1)<script>.csv",
@@ -121,7 +135,11 @@ async fn a_file_name_is_text() {
             continue;
         }
         let id = answer.started();
-        let events = client.follow_or_read(&id).await;
+        followed.push((name, client.follow(&id).await, id));
+    }
+    client.command(&place, "cancel").await;
+    for (name, mut events, id) in followed {
+        let events = events.rest().await;
         for event in events.iter().filter(|event| event.name == "fragment") {
             assert_harmless(event.html(), name);
         }
@@ -139,8 +157,9 @@ async fn a_file_name_is_text() {
 
 #[tokio::test]
 async fn a_files_content_is_text() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
+    let place = client.take_place().await;
     let mut csv = b"<script>alert(1)</script>,\"\"\"><img src=x onerror=alert(1)>\",{{7*7}}\n".to_vec();
     csv.extend_from_slice(b"<script>alert(2)</script>,1,2\n");
     csv.extend_from_slice(b"<img src=x onerror=alert(3)>\n");
@@ -148,7 +167,9 @@ async fn a_files_content_is_text() {
     csv.extend_from_slice(b"\xff<script>,2,3\n");
     csv.extend_from_slice("\u{1b}[2J,x\n".as_bytes());
     let id = client.import("hostile.csv", &csv).await;
-    let events = client.follow_or_read(&id).await;
+    let mut events = client.follow(&id).await;
+    client.command(&place, "cancel").await;
+    let events = events.rest().await;
     for event in events.iter().filter(|event| event.name == "fragment") {
         assert_harmless(event.html(), "a file");
     }
@@ -161,8 +182,9 @@ async fn a_files_content_is_text() {
 
 #[tokio::test]
 async fn a_redirect_stays_on_this_site_and_is_text() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
+    let place = client.take_place().await;
     for bad in [
         "javascript:alert(1)",
         "https://evil.example/",
@@ -182,7 +204,9 @@ async fn a_redirect_stays_on_this_site_and_is_text() {
     }
     let odd = "/x\"><script>alert(1)</script>?a=&lt;'{{7*7}}";
     let id = client.simulate(&[("steps", "2"), ("delay_ms", "50"), ("redirect", odd)]).await;
-    let events = client.follow_or_read(&id).await;
+    let mut events = client.follow(&id).await;
+    client.command(&place, "cancel").await;
+    let events = events.rest().await;
     assert_eq!(events.last().map(|event| event.data["redirect"].clone()), Some(odd.into()));
     let result = fragments(&events, "-result").pop().expect("a result region").html();
     assert_harmless(result, odd);
@@ -225,28 +249,5 @@ async fn what_was_typed_comes_back_as_text() {
     ] {
         let answer = client.get(path).await;
         assert!(!answer.text().contains("<img") && !answer.text().contains("<script>"), "{path}");
-    }
-}
-
-impl Client {
-    /// Every event of an operation that is quick, whether or not it is over by now.
-    async fn follow_or_read(&self, id: &str) -> Vec<Event> {
-        let page = self.page(id).await;
-        let token = match page.token {
-            Some(token) => token,
-            None => self.token_of(id).await,
-        };
-        Events::new(self.open(Ask::get(&format!("/stream?token={token}"))).await).rest().await
-    }
-
-    /// A token for a finished operation: from a new attempt's page, read before it ends.
-    async fn token_of(&self, id: &str) -> String {
-        loop {
-            self.command(id, "restart").await;
-            if let Some(token) = self.page(id).await.token {
-                return token;
-            }
-            self.finished(id).await;
-        }
     }
 }

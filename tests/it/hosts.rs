@@ -79,22 +79,24 @@ fn fragments(events: &[Told]) -> Vec<Value> {
     fragments.map(|(.., data)| serde_json::from_str(data).expect("JSON")).collect()
 }
 
-/// One that fails in the end, so that there is something in all of its regions, and its token.
+/// One that failed, so that there is something in all of its regions, and a token of when it waited: for a server of one worker.
 async fn failed(client: &Client) -> (String, String) {
+    let place = client.take_place().await;
     let fields =
         [("steps", "40"), ("delay_ms", "20"), ("log_every", "1"), ("message", HOSTILE), ("outcome", "error")];
     let id = client.simulate(&fields).await;
-    let token = client.page(&id).await.token.expect("it runs");
+    let token = client.page(&id).await.token.expect("it waits");
+    client.command(&place, "cancel").await;
+    client.finished(&id).await;
     (id, token)
 }
 
 #[tokio::test]
 async fn the_words_are_others_and_what_is_said_is_the_same() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
-    let (id, token) = failed(&client).await;
     // It is over, so that each stream is one flush of the same regions.
-    client.finished(&id).await;
+    let (_, token) = failed(&client).await;
     let ours = read(&client, &token, "").await;
     let whole = fragments(&ours);
     assert!(whole.len() >= 8 && ours.iter().any(|(.., data)| data.contains("&lt;img src=x")), "{ours:?}");
@@ -157,9 +159,9 @@ async fn whoever_comes_back_gets_everything_anew() {
 
 #[tokio::test]
 async fn they_are_opened_like_all_others() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
-    let (id, token) = failed(&client).await;
+    let (_, token) = failed(&client).await;
     for unknown in ["", "HTMX", "html"] {
         let answer = client.get(&format!("/stream?token={token}&as={unknown}")).await;
         let line = "as= is htmx or datastar, or left out\n".to_owned();
@@ -175,5 +177,4 @@ async fn they_are_opened_like_all_others() {
         let stranger = Client::new(server.address);
         assert_eq!(stranger.get(&format!("/stream?token={token}&as={name}")).await.status, 401);
     }
-    client.finished(&id).await;
 }
