@@ -12,7 +12,7 @@ async fn after_a_kill_everything_answered_is_there_and_nothing_claims_to_run() {
     let done = client.simulate(&[("steps", "3"), ("log_every", "1"), ("message", "row")]).await;
     let done_page = client.finished(&done).await;
     let logging = client
-        .simulate(&[("steps", "2000"), ("delay_ms", "20"), ("log_every", "1"), ("message", "row")])
+        .simulate(&[("steps", "100000"), ("delay_ms", "20"), ("log_every", "1"), ("message", "row")])
         .await;
     let mut log_events = client.follow(&logging).await;
     let slow = client.simulate(SLOW).await;
