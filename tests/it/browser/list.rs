@@ -67,8 +67,7 @@ async fn rows_appear_and_move_and_the_focus_stays() {
 
 /// Follows the link of the page's own part with this text.
 async fn follow(browser: &Chromium, text: &str) {
-    let link = format!("//main//a[normalize-space()='{text}']");
-    browser.page.find(Locator::XPath(&link)).await.expect("a link").click().await.expect("followed");
+    browser.click(Locator::XPath(&format!("//main//a[normalize-space()='{text}']"))).await;
 }
 
 #[tokio::test]

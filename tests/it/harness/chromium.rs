@@ -133,13 +133,20 @@ impl Chromium {
         }
     }
 
-    /// Waits until a script returns true.
+    /// Waits until a script returns true. One that fails, as where an element is not there yet, is asked again.
     pub(crate) async fn wait_until(&self, condition: &str) {
         let script = format!("return Boolean({condition})");
         let what = format!("{condition} on the page");
-        let waited = until(&what, async || (self.run(&script).await == true).then_some(()));
+        let mut failed = None;
+        let waited = until(&what, async || match self.page.execute(&script, Vec::new()).await {
+            Ok(value) => (value == true).then_some(()),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
         if tokio::time::timeout(PATIENCE - Duration::from_secs(1), waited).await.is_err() {
-            panic!("waited for {condition}; the page: {}", self.source().await);
+            panic!("waited for {condition}; failed: {failed:?}; the page: {}", self.source().await);
         }
     }
 
@@ -220,10 +227,33 @@ impl Chromium {
 
     /// Presses the button of `main` with this text.
     pub(crate) async fn press(&self, text: &str) {
-        let button = format!("//main//button[normalize-space()='{text}']");
-        let found = self.page.wait().at_most(PATIENCE).every(Duration::from_millis(50));
-        let button = found.for_element(Locator::XPath(&button)).await.expect("a button");
-        button.click().await.expect("pressed");
+        self.click(Locator::XPath(&format!("//main//button[normalize-space()='{text}']"))).await;
+    }
+
+    /// Clicks on an element once, as soon as it can be: the page may change it, or itself, between the look and the click.
+    pub(crate) async fn click(&self, what: Locator<'_>) {
+        let mut failed = None;
+        let clicked = until("a click", async || {
+            let clicked = match self.page.find(what).await {
+                Ok(element) => element.click().await,
+                Err(error) => Err(error),
+            };
+            match clicked {
+                Ok(()) => Some(()),
+                Err(error)
+                    if error.is_no_such_element()
+                        || error.is_stale_element_reference()
+                        || error.is_element_not_interactable() =>
+                {
+                    failed = Some(error);
+                    None
+                }
+                Err(error) => panic!("a click on {what:?}: {error}"),
+            }
+        });
+        if tokio::time::timeout(PATIENCE - Duration::from_secs(1), clicked).await.is_err() {
+            panic!("waited to click on {what:?}; failed: {failed:?}; the page: {}", self.source().await);
+        }
     }
 
     /// Nothing was stopped by the policy, nothing thrown, no alert shown.
