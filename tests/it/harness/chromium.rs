@@ -150,10 +150,12 @@ impl Chromium {
         }
     }
 
-    /// Lets the timers of the pages that are loaded from now on run `times` as fast.
+    /// Lets the long timers of the pages that are loaded from now on run `times` as fast. The short ones stay as they are:
+    /// they tell an answer that takes its time from one that is lost.
     pub(crate) async fn hurry(&self, times: u32) {
         let source = format!(
-            "const timer = setTimeout; window.setTimeout = (action, delay, ...rest) => timer(action, delay / {times}, ...rest)"
+            "const timer = setTimeout; window.setTimeout = (action, delay, ...rest) =>
+                 timer(action, delay >= 5000 ? delay / {times} : delay, ...rest)"
         );
         self.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": source })).await;
     }
