@@ -230,9 +230,7 @@ async fn a_log_is_followed_after_the_window_became_narrow() {
     let id = simulate(&browser, &fields).await;
     let lines = format!("document.getElementById('op-{id}-log-lines')");
     browser.wait_until(&format!("{lines}.childElementCount > 40")).await;
-    let narrow = json!({ "width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": false });
-    browser.cdp("Emulation.setDeviceMetricsOverride", &narrow).await;
-    browser.wait_until("document.documentElement.clientWidth <= 320").await;
+    browser.resize(320, 800).await;
     another_line(&browser, &lines).await;
     browser
         .wait_until(&format!("{lines}.scrollHeight - {lines}.scrollTop - {lines}.clientHeight < 12"))

@@ -125,11 +125,7 @@ async fn offline_is_said_before_anything_fails_and_online_goes_on() {
     simulate(&browser, STEADY).await;
     browser.wait_for(LIVE).await;
     listen(&browser).await;
-    let window = async |width: u32, height: u32| {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        browser.cdp("Emulation.setDeviceMetricsOverride", &size).await;
-    };
-    window(1000, 500).await;
+    browser.resize(1000, 500).await;
     let network = async |offline: bool| {
         let conditions =
             json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
@@ -152,7 +148,7 @@ async fn offline_is_said_before_anything_fails_and_online_goes_on() {
     assert!(seen(".liveop-connection").await);
     assert_eq!(browser.text(places).await, before);
     assert_eq!((&*colour, &*browser.text(grey).await), ("none", "grayscale(1)"));
-    window(360, 640).await;
+    browser.resize(360, 640).await;
     assert!(seen(".liveop-connection").await && !seen(".liveop-back a").await, "a phone has little room");
     browser.run("document.querySelector('.liveop-back a').focus({ preventScroll: true })").await;
     assert!(seen(".liveop-back a").await, "the focus is in sight");

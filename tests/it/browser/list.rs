@@ -366,8 +366,7 @@ async fn who_is_signed_out_gets_a_link() {
     let client = browser.client(&server).await;
     browser.open("/operations").await;
     live(&browser).await;
-    let size = serde_json::json!({ "width": 1000, "height": 280, "deviceScaleFactor": 1, "mobile": false });
-    browser.cdp("Emulation.setDeviceMetricsOverride", &size).await;
+    browser.resize(1000, 280).await;
     let seen =
         "return document.querySelector('.liveop-connection').getBoundingClientRect().bottom <= innerHeight";
     assert_eq!(browser.run(seen).await, false, "it is at the end of the page");

@@ -14,8 +14,7 @@ use crate::start::csv;
 async fn dress(browser: &Chromium, scheme: &str, width: u32) {
     let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
     browser.cdp("Emulation.setEmulatedMedia", &media).await;
-    let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
-    browser.cdp("Emulation.setDeviceMetricsOverride", &size).await;
+    browser.resize(width, 900).await;
 }
 
 /// One thing that a reader likes, and nothing else.

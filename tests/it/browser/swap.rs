@@ -31,8 +31,7 @@ async fn lines_come(browser: &Chromium, more: usize) {
 async fn focus_selection_and_scroll_stay_while_fragments_arrive() {
     let server = Server::start().await;
     let browser = with_stream(&server).await;
-    let small = json!({ "width": 600, "height": 500, "deviceScaleFactor": 1, "mobile": false });
-    browser.cdp("Emulation.setDeviceMetricsOverride", &small).await;
+    browser.resize(600, 500).await;
     let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "50"), ("log_every", "1")]).await;
     let own = |note: &str| {
         let rows = "<p>a row</p>".repeat(40);

@@ -195,6 +195,13 @@ impl Chromium {
         self.cdp("Target.activateTarget", &json!({ "targetId": target })).await;
     }
 
+    /// Gives the window this size, and waits until the page has it.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.cdp("Emulation.setDeviceMetricsOverride", &size).await;
+        self.wait_until(&format!("innerWidth === {width} && innerHeight === {height}")).await;
+    }
+
     /// Lets the page believe that its window has the focus, or that it has lost it: without a screen there is none to give.
     pub(crate) async fn focus(&self, given: bool) {
         self.cdp("Emulation.setFocusEmulationEnabled", &json!({ "enabled": given })).await;
