@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::harness::{Ask, Chromium, Client, Server, liveops, signal, until};
+use crate::harness::{Ask, Chromium, Client, SLOW, Server, liveops, signal, until};
 use crate::start::csv;
 
 /// Looks at a page once its shim had its say, with what the policy and the console said of it.
@@ -118,15 +118,21 @@ async fn no_page_does_what_the_policy_stops() {
         }
     }
 
-    // Live to each of its ends, and as a page that is loaded then.
+    // Live to each of its ends, and as a page that is loaded then. Each waits behind another one until its page is there.
+    let client = browser.client(&server).await;
     for (fields, state) in [
         (&[("outcome", "ok"), ("stages", "3")][..], "succeeded"),
         (&[("outcome", "error")], "failed"),
         (&[("outcome", "panic")], "failed"),
         (&[("chain", "1"), ("redirect", "")], "succeeded"),
     ] {
+        let before = client.simulate(SLOW).await;
         let base = [("steps", "20"), ("delay_ms", "20"), ("log_every", "1"), ("message", "<b>bold</b>")];
         let id = simulate(&browser, &[&base, fields].concat()).await;
+        client.command(&before, "cancel").await;
+        if fields[0].0 == "chain" {
+            browser.wait_for(".liveop-chain li:nth-child(2) [aria-current=\"page\"]").await;
+        }
         browser.wait_for(&format!(".liveop[data-liveop-state=\"{state}\"]")).await;
         assert_well(&browser, &format!("{fields:?}, live")).await;
         assert_page_well(&browser, &format!("/operations/{id}")).await;
