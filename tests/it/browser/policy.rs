@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::harness::{Ask, Chromium, Client, SLOW, Server, liveops, signal, until};
+use crate::harness::{Ask, Chromium, Client, SLOW, Server, liveops, stand_still, until};
 use crate::start::csv;
 
 /// Looks at a page once its shim had its say, with what the policy and the console said of it.
@@ -36,7 +36,7 @@ async fn assert_cancelling_well(browser: &Chromium, server: &Server) {
     let row =
         browser.text("return document.querySelector('tr [data-state=\"running\"]').closest('tr').id").await;
     let id = row.trim_start_matches("op-").trim_end_matches("-row");
-    signal(&run, "-STOP");
+    stand_still(&run, server.folder()).await;
     assert_page_well(browser, &format!("/operations/{id}")).await;
     browser.press("Cancel").await;
     let client = browser.client(server).await;
