@@ -29,7 +29,7 @@ async fn assert_page_well(browser: &Chromium, path: &str) {
 /// One whose process does not hear that it is to stop.
 async fn assert_cancelling_well(browser: &Chromium, server: &Server) {
     let mut run = liveops(server.folder());
-    run.args(["run", "simulate", "--field", "steps=1000", "--field", "delay_ms=100"]);
+    run.args(["run", "simulate", "--field", "steps=10000", "--field", "delay_ms=100"]);
     let mut run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the binary starts");
     browser.open("/operations").await;
     browser.wait_for("tr [data-state=\"running\"]").await;
@@ -143,7 +143,7 @@ async fn no_page_does_what_the_policy_stops() {
     browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
     assert_well(&browser, "a cancelled one").await;
     assert_cancelling_well(&browser, &server).await;
-    let cut = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100")]).await;
+    let cut = simulate(&browser, &[("steps", "10000"), ("delay_ms", "100")]).await;
     let waits = simulate(&browser, &[("steps", "1")]).await;
     browser.wait_for(".liveop[data-liveop-state=\"waiting\"]").await;
     assert_well(&browser, "one that waits").await;
@@ -158,7 +158,9 @@ async fn no_page_does_what_the_policy_stops() {
     let _server = server.again().await;
     assert_page_well(&browser, &format!("/operations/{cut}")).await;
     browser.wait_for(".liveop[data-liveop-state=\"interrupted\"]").await;
+    browser.run("window.stillHere = true").await;
     browser.press("Try again").await;
+    browser.wait_until("!window.stillHere").await;
     assert_eq!(operation(&browser).await, cut);
     assert_well(&browser, "run again").await;
 
