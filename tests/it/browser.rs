@@ -83,8 +83,9 @@ async fn everything_moves_while_it_runs_and_no_line_is_doubled() {
     let client = browser.client(&server).await;
     // It waits behind this one for as long as is needed to get ready.
     let before = client.simulate(SLOW).await;
+    // And goes on until its page was seen to move.
     let fields =
-        [("steps", "80"), ("delay_ms", "20"), ("log_every", "1"), ("stages", "2"), ("message", "row")];
+        [("steps", "1000"), ("delay_ms", "50"), ("log_every", "1"), ("stages", "2"), ("message", "row")];
     let id = simulate(&browser, &fields).await;
     browser
         .run(
@@ -94,15 +95,19 @@ async fn everything_moves_while_it_runs_and_no_line_is_doubled() {
         )
         .await;
     client.command(&before, "cancel").await;
-    browser.wait_for(".liveop[data-liveop-state=\"succeeded\"]").await;
-    let percents = "window.titles.filter((title) => /^\\d+ %/.test(title)).length > 1";
-    assert_eq!(browser.run(&format!("return {percents}")).await, true, "the title moved");
+    browser.wait_until("new Set(window.titles.filter((title) => /^\\d+ %/.test(title))).size > 1").await;
+    client.command(&id, "cancel").await;
+    browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]:not([data-liveop-token])").await;
     let numbers = browser
         .text(&format!(
             "return [...document.querySelectorAll('#op-{id}-log-lines > *')].map((e) => e.id.split('-').pop()).join(' ')"
         ))
         .await;
-    let expected: Vec<String> = (1..=80).map(|n| n.to_string()).collect();
+    // All of them, or those that a page keeps.
+    let log = client.get(&format!("/operations/{id}/log")).await.text();
+    let last = log.lines().count();
+    assert!(last > 10, "{log}");
+    let expected: Vec<String> = (last.saturating_sub(199).max(1)..=last).map(|n| n.to_string()).collect();
     assert_eq!(numbers, expected.join(" "));
     browser.wait_until("window.ends.length === 1").await;
     browser.assert_clean().await;
