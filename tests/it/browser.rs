@@ -12,7 +12,7 @@ mod swap;
 
 use serde_json::json;
 
-use crate::harness::{Chromium, SLOW, Server};
+use crate::harness::{Chromium, SLOW, Server, until};
 use crate::start::csv;
 
 /// The operation's id from the window's address.
@@ -162,8 +162,14 @@ async fn after_a_crash_of_the_server_the_page_ends_by_itself() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;
     let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100"), ("log_every", "1")]).await;
-    // The log reaches the disk at least every 500 ms: these lines were there for longer.
     browser.wait_for(&format!("#op-{id}-log-20")).await;
+    // What is on the disk is not lost.
+    let database = rusqlite::Connection::open(server.folder().join("liveops.db")).expect("the database");
+    until("lines on the disk", async || {
+        let last = database.query_row("SELECT max(last_seq) FROM liveops_log", [], |row| row.get(0));
+        last.ok().flatten().filter(|last: &i64| *last > 10)
+    })
+    .await;
     browser.run("window.stillHere = 'since the start'").await;
     let server = server.kill_and_restart().await;
     browser.wait_for(".liveop[data-liveop-state=\"interrupted\"]").await;
