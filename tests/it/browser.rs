@@ -222,7 +222,7 @@ async fn a_chain_goes_on_in_place_and_a_redirect_is_followed_once() {
 async fn an_expired_token_is_renewed_from_the_page() {
     let server = Server::with(&[("token_ttl_seconds", "2")]).await;
     let browser = Chromium::signed_in(&server).await;
-    let id = simulate(&browser, &[("steps", "100"), ("delay_ms", "100"), ("log_every", "1")]).await;
+    let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100"), ("log_every", "1")]).await;
     browser.wait_for(&format!("#op-{id}-log-20")).await;
     browser.run("window.stillHere = 'since the start'").await;
     // The operation cannot survive its process, but a page must not need the old token for that.
