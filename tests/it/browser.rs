@@ -306,6 +306,8 @@ async fn a_cancel_that_is_refused_shows_why() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;
     let id = simulate(&browser, &[("steps", "100000"), ("delay_ms", "20"), ("log_every", "1")]).await;
+    // A page whose stream says nothing is fetched, with the right token.
+    browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
     browser.run("document.querySelector('meta[name=liveops-csrf]').content = 'of another session'").await;
     browser
         .run("document.querySelectorAll('input[name=csrf_token]').forEach((field) => field.value = '')")
