@@ -181,9 +181,9 @@ async fn a_log_is_read_in_peace() {
     let before = places(&browser).await;
     browser.run(&format!("{log}.scrollTop = 1000")).await;
     browser
-        .wait_until(&format!("/^Jump to latest, \\d+ new$/.test({jump}.textContent) && !{jump}.hidden"))
+        .wait_until(&format!("/^Jump to latest, [\\d,]+ new$/.test({jump}.textContent) && !{jump}.hidden"))
         .await;
-    let counted = format!("Number({jump}.textContent.match(/\\d+/)[0]) > 20");
+    let counted = format!("Number({jump}.textContent.replace(/\\D/g, '')) > 20");
     browser.wait_until(&counted).await;
     assert_eq!(places(&browser).await, before, "nothing moves");
     browser.wait_for(".liveop-jump").await.click().await.expect("pressed");
