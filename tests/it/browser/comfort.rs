@@ -259,9 +259,16 @@ async fn what_failed_says_what_helps_and_can_be_copied() {
     let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
     browser.cdp("Browser.grantPermissions", &permissions).await;
     browser.run("navigator.clipboard.writeText = async (text) => { window.copied = text }").await;
+    // What the button says of it, which it does for a moment only.
+    let copy = "document.querySelector('.liveop-reference .liveop-copy')";
+    let hear = format!(
+        "window.words = []; const button = {copy};
+         new MutationObserver(() => window.words.push(button.textContent)).observe(button, {{ childList: true, characterData: true, subtree: true }})"
+    );
+    browser.run(&hear).await;
     browser.wait_for(".liveop-reference .liveop-copy").await.click().await.expect("pressed");
     browser.wait_until(&format!("window.copied === '{id}'")).await;
-    browser.wait_until(&format!("{} === 'Copied'", text_of(".liveop-reference .liveop-copy"))).await;
+    browser.wait_until("window.words[0] === 'Copied'").await;
     browser.wait_until("document.getElementById('liveop-status').textContent === 'Copied'").await;
     browser.wait_for(".liveop-log .liveop-copy").await.click().await.expect("pressed");
     browser.wait_until("/^\\d\\d:\\d\\d:\\d\\d customers\\.csv, 6 bytes$/.test(window.copied)").await;
@@ -271,8 +278,9 @@ async fn what_failed_says_what_helps_and_can_be_copied() {
     browser.wait_for(".liveop[data-liveop-state=\"failed\"]").await;
     assert_eq!(browser.text(&format!("return {primary}")).await, "Try again");
     browser.run("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))").await;
+    browser.run(&hear).await;
     browser.wait_for(".liveop-reference .liveop-copy").await.click().await.expect("pressed");
-    browser.wait_until(&format!("{} === 'Selected'", text_of(".liveop-reference .liveop-copy"))).await;
+    browser.wait_until("window.words[0] === 'Selected'").await;
     assert_eq!(browser.text("return getSelection().toString()").await, id);
     browser.assert_clean().await;
 }
