@@ -47,7 +47,7 @@ async fn assert_followed(library: Library, scripts: &[PathBuf]) {
     browser.assert_silent().await;
 
     count(&browser, "10000").await;
-    browser.wait_for("[id$='-log-120']").await;
+    browser.wait_until("/\\d+$/.exec(document.querySelector('.liveop-line:last-child').id)[0] >= 120").await;
     let first = "return document.querySelector('#live .liveop').dataset.liveopToken";
     let first = browser.text(first).await;
     host.live.end_streams("hers");
