@@ -128,7 +128,7 @@ async fn nothing_moves_while_it_runs() {
     for width in [1000, 320] {
         dress(&browser, "light", width).await;
         let first =
-            simulate(&browser, &[("steps", "3000"), ("delay_ms", "20"), ("log_every", "1"), ("stages", "3")])
+            simulate(&browser, &[("steps", "9000"), ("delay_ms", "20"), ("log_every", "1"), ("stages", "3")])
                 .await;
         browser.wait_for(".liveop-stage-list").await;
         browser.page.refresh().await.expect("it loads");
@@ -137,7 +137,7 @@ async fn nothing_moves_while_it_runs() {
         assert_eq!(faults(&browser, "return window.moved").await, Vec::<String>::new(), "{width} px wide");
 
         // One that waits for the first, and runs when that is over.
-        let fields = [("steps", "300"), ("delay_ms", "20"), ("log_every", "15"), ("stages", "0")];
+        let fields = [("steps", "3000"), ("delay_ms", "20"), ("log_every", "15"), ("stages", "0")];
         simulate(&browser, &fields).await;
         browser.wait_for(".liveop[data-liveop-state=\"waiting\"] .liveop-before").await;
         let client = browser.client(&server).await;
@@ -283,9 +283,11 @@ async fn every_page_fits_from_320_px_on_in_both_directions_and_on_paper() {
     let long = "A message that goes on for quite a while, with_a_word_that_is_very_long_and_never_seems_to_end_at_all";
     let fields = [("steps", "30"), ("delay_ms", "0"), ("log_every", "1"), ("message", long), ("stages", "3")];
     for (name, value, state) in [("outcome", "error", "failed"), ("chain", "1", "succeeded")] {
-        simulate(&browser, &[&fields[..], &[(name, value)]].concat()).await;
+        let id = simulate(&browser, &[&fields[..], &[(name, value)]].concat()).await;
+        // As it is then: a page that saw the end of the first of two goes on in place.
+        browser.client(&server).await.finished(&id).await;
+        browser.open(&format!("/operations/{id}")).await;
         if name == "chain" {
-            // Followed in place; or the first was over before its page was there, and leads on by a link.
             browser.wait_for(".liveop-chain li:nth-child(2)").await;
         }
         browser.wait_for(&format!(".liveop[data-liveop-state=\"{state}\"]")).await;
