@@ -41,6 +41,8 @@ async fn focus_selection_and_scroll_stay_while_fragments_arrive() {
              <div class='scroller'>{rows}</div></div>`)"
         )
     };
+    // What the stream begins with is painted by then, or it would take that away again.
+    lines_come(&browser, 1).await;
     browser.run(&own("first")).await;
     let part = |css: &str| format!("document.querySelector('#op-{id}-own {css}')");
     browser.wait_until(&format!("{} && document.querySelector('#op-{id}-log-30')", part("p"))).await;
