@@ -74,6 +74,7 @@ impl Chromium {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "WARNING" },
+            "timeouts": { "script": PATIENCE.as_secs() * 1000 },
         });
         let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
