@@ -59,6 +59,8 @@ async fn sign_in(browser: &Chromium, name: &str) {
     browser.fill("username", name).await;
     browser.fill("password", &format!("{name} password")).await;
     browser.press("Sign in").await;
+    // Whoever went elsewhere before that is answered would take it back.
+    browser.wait_until("location.pathname !== '/login'").await;
 }
 
 #[tokio::test]
