@@ -240,7 +240,8 @@ async fn an_older_page_changes_what_it_has_and_gets_nothing_new() {
     let server = Server::start().await;
     let browser = Chromium::signed_in(&server).await;
     let client = browser.client(&server).await;
-    let slow = client.simulate(SLOW).await;
+    // Fifty others take their time on a slow machine.
+    let slow = client.simulate(&[("steps", "10"), ("delay_ms", "60000")]).await;
     let mut ids = Vec::new();
     for _ in 0..50 {
         ids.push(client.submit("quick", &[], None).await.started());
