@@ -133,7 +133,7 @@ async fn nothing_moves_while_it_runs() {
     for width in [1000, 320] {
         dress(&browser, "light", width).await;
         let first =
-            simulate(&browser, &[("steps", "3000"), ("delay_ms", "20"), ("log_every", "1"), ("stages", "3")])
+            simulate(&browser, &[("steps", "2000"), ("delay_ms", "20"), ("log_every", "1"), ("stages", "3")])
                 .await;
         browser.wait_for(".liveop-stage-list").await;
         browser.page.refresh().await.expect("it loads");
