@@ -16,7 +16,7 @@ pub(crate) use events::{Event, Events};
 pub(crate) use html::{attribute, form_values, hidden_inputs, text_of};
 pub(crate) use live::{Model, Page};
 pub(crate) use proxy::Proxy;
-pub(crate) use server::{Server, collect, finish, liveops, signal};
+pub(crate) use server::{Server, collect, finish, liveops, signal, stand_still};
 pub(crate) use tty::Tty;
 
 use std::future::Future;

@@ -28,14 +28,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Opens it, with tokens that last for two seconds.
-    pub(crate) async fn open(library: Library, scripts: &[PathBuf]) -> Self {
+    /// Opens it, with tokens that last for so long.
+    pub(crate) async fn open(library: Library, scripts: &[PathBuf], token_ttl: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let setup = example::Setup {
             library,
             scripts,
             database: &folder.path().join("host.db"),
-            token_ttl: Duration::from_secs(2),
+            token_ttl,
             stop: CancellationToken::new(),
         };
         let (app, live) = example::app(setup).await.expect("it starts");

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::harness::{Ask, Chromium, Server, liveops, signal, until};
+use crate::harness::{Ask, Chromium, Server, liveops, stand_still, until};
 use crate::start::csv;
 
 const SIZES: [(u32, &str); 2] = [(1000, ""), (320, "-narrow")];
@@ -105,7 +105,7 @@ async fn shoot_cancelling(browser: &Chromium, server: &Server) {
         .run("document.querySelector('tr [data-state=\"running\"]').closest('tr').querySelector('a').click()")
         .await;
     browser.wait_until("parseInt(document.querySelector('.liveop-percent strong')?.textContent) >= 42").await;
-    signal(&run, "-STOP");
+    stand_still(&run, server.folder()).await;
     browser.press("Cancel").await;
     // It can't say so itself.
     let page = browser.text("return location.pathname").await;

@@ -7,7 +7,7 @@ use super::simulate;
 use crate::harness::{Chromium, Proxy, Server, until};
 
 /// What ticks all the time, and outlasts every test.
-const STEADY: &[(&str, &str)] = &[("steps", "2000"), ("delay_ms", "50"), ("log_every", "1")];
+const STEADY: &[(&str, &str)] = &[("steps", "4000"), ("delay_ms", "50"), ("log_every", "1")];
 const LIVE: &str = ".liveop-connection[data-kind=\"live\"]";
 const LOST: &str = ".liveop-connection[data-kind=\"lost\"]";
 const FETCHED: &str = ".liveop-connection[data-kind=\"fetched\"]";
@@ -59,6 +59,8 @@ async fn sign_in(browser: &Chromium, name: &str) {
     browser.fill("username", name).await;
     browser.fill("password", &format!("{name} password")).await;
     browser.press("Sign in").await;
+    // Whoever went elsewhere before that is answered would take it back.
+    browser.wait_until("location.pathname !== '/login'").await;
 }
 
 #[tokio::test]
@@ -125,11 +127,7 @@ async fn offline_is_said_before_anything_fails_and_online_goes_on() {
     simulate(&browser, STEADY).await;
     browser.wait_for(LIVE).await;
     listen(&browser).await;
-    let window = async |width: u32, height: u32| {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        browser.cdp("Emulation.setDeviceMetricsOverride", &size).await;
-    };
-    window(1000, 500).await;
+    browser.resize(1000, 500).await;
     let network = async |offline: bool| {
         let conditions =
             json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
@@ -152,7 +150,7 @@ async fn offline_is_said_before_anything_fails_and_online_goes_on() {
     assert!(seen(".liveop-connection").await);
     assert_eq!(browser.text(places).await, before);
     assert_eq!((&*colour, &*browser.text(grey).await), ("none", "grayscale(1)"));
-    window(360, 640).await;
+    browser.resize(360, 640).await;
     assert!(seen(".liveop-connection").await && !seen(".liveop-back a").await, "a phone has little room");
     browser.run("document.querySelector('.liveop-back a').focus({ preventScroll: true })").await;
     assert!(seen(".liveop-back a").await, "the focus is in sight");
@@ -191,7 +189,8 @@ async fn a_hidden_tab_has_no_stream_what_it_shows_stays_true_and_it_catches_up()
     let drawn = format!("/dasharray=\"(\\d+)/.exec({icon})?.[1]");
     let percent = "/^\\d+/.exec(document.title)[0]";
     browser.wait_until(&format!("document.title !== '{title}' && {drawn} === {percent}")).await;
-    assert_eq!(proxy.streams(), 1, "that of the tab in front");
+    // That of the tab in front.
+    streams(&proxy, 1).await;
     browser.look_at(&page).await;
     lines_come(&browser).await;
     assert_whole(&browser).await;
@@ -315,7 +314,6 @@ async fn pages_stay_open_while_their_server_is_replaced() {
     browser.wait_for(LIVE).await;
     listen(&browser).await;
     server.signal("-TERM");
-    until("readiness to go", async || (client.get("/readyz").await.status == 503).then_some(())).await;
     let (status, _) = server.exit().await;
     assert_eq!(status.code(), Some(0), "{}", server.said());
     browser.wait_for(LOST).await;

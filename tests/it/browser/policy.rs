@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::harness::{Ask, Chromium, Client, Server, liveops, signal, until};
+use crate::harness::{Ask, Chromium, Client, SLOW, Server, liveops, stand_still, until};
 use crate::start::csv;
 
 /// Looks at a page once its shim had its say, with what the policy and the console said of it.
@@ -29,14 +29,14 @@ async fn assert_page_well(browser: &Chromium, path: &str) {
 /// One whose process does not hear that it is to stop.
 async fn assert_cancelling_well(browser: &Chromium, server: &Server) {
     let mut run = liveops(server.folder());
-    run.args(["run", "simulate", "--field", "steps=1000", "--field", "delay_ms=100"]);
+    run.args(["run", "simulate", "--field", "steps=10000", "--field", "delay_ms=100"]);
     let mut run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the binary starts");
     browser.open("/operations").await;
     browser.wait_for("tr [data-state=\"running\"]").await;
     let row =
         browser.text("return document.querySelector('tr [data-state=\"running\"]').closest('tr').id").await;
     let id = row.trim_start_matches("op-").trim_end_matches("-row");
-    signal(&run, "-STOP");
+    stand_still(&run, server.folder()).await;
     assert_page_well(browser, &format!("/operations/{id}")).await;
     browser.press("Cancel").await;
     let client = browser.client(server).await;
@@ -118,15 +118,21 @@ async fn no_page_does_what_the_policy_stops() {
         }
     }
 
-    // Live to each of its ends, and as a page that is loaded then.
+    // Live to each of its ends, and as a page that is loaded then. Each waits behind another one until its page is there.
+    let client = browser.client(&server).await;
     for (fields, state) in [
         (&[("outcome", "ok"), ("stages", "3")][..], "succeeded"),
         (&[("outcome", "error")], "failed"),
         (&[("outcome", "panic")], "failed"),
         (&[("chain", "1"), ("redirect", "")], "succeeded"),
     ] {
+        let before = client.simulate(SLOW).await;
         let base = [("steps", "20"), ("delay_ms", "20"), ("log_every", "1"), ("message", "<b>bold</b>")];
         let id = simulate(&browser, &[&base, fields].concat()).await;
+        client.command(&before, "cancel").await;
+        if fields[0].0 == "chain" {
+            browser.wait_for(".liveop-chain li:nth-child(2) [aria-current=\"page\"]").await;
+        }
         browser.wait_for(&format!(".liveop[data-liveop-state=\"{state}\"]")).await;
         assert_well(&browser, &format!("{fields:?}, live")).await;
         assert_page_well(&browser, &format!("/operations/{id}")).await;
@@ -137,7 +143,7 @@ async fn no_page_does_what_the_policy_stops() {
     browser.wait_for(".liveop[data-liveop-state=\"cancelled\"]").await;
     assert_well(&browser, "a cancelled one").await;
     assert_cancelling_well(&browser, &server).await;
-    let cut = simulate(&browser, &[("steps", "1000"), ("delay_ms", "100")]).await;
+    let cut = simulate(&browser, &[("steps", "10000"), ("delay_ms", "100")]).await;
     let waits = simulate(&browser, &[("steps", "1")]).await;
     browser.wait_for(".liveop[data-liveop-state=\"waiting\"]").await;
     assert_well(&browser, "one that waits").await;
@@ -152,7 +158,9 @@ async fn no_page_does_what_the_policy_stops() {
     let _server = server.again().await;
     assert_page_well(&browser, &format!("/operations/{cut}")).await;
     browser.wait_for(".liveop[data-liveop-state=\"interrupted\"]").await;
+    browser.run("window.stillHere = true").await;
     browser.press("Try again").await;
+    browser.wait_until("!window.stillHere").await;
     assert_eq!(operation(&browser).await, cut);
     assert_well(&browser, "run again").await;
 

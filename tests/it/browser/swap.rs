@@ -31,8 +31,7 @@ async fn lines_come(browser: &Chromium, more: usize) {
 async fn focus_selection_and_scroll_stay_while_fragments_arrive() {
     let server = Server::start().await;
     let browser = with_stream(&server).await;
-    let small = json!({ "width": 600, "height": 500, "deviceScaleFactor": 1, "mobile": false });
-    browser.cdp("Emulation.setDeviceMetricsOverride", &small).await;
+    browser.resize(600, 500).await;
     let id = simulate(&browser, &[("steps", "1000"), ("delay_ms", "50"), ("log_every", "1")]).await;
     let own = |note: &str| {
         let rows = "<p>a row</p>".repeat(40);
@@ -42,6 +41,8 @@ async fn focus_selection_and_scroll_stay_while_fragments_arrive() {
              <div class='scroller'>{rows}</div></div>`)"
         )
     };
+    // What the stream begins with is painted by then, or it would take that away again.
+    lines_come(&browser, 1).await;
     browser.run(&own("first")).await;
     let part = |css: &str| format!("document.querySelector('#op-{id}-own {css}')");
     browser.wait_until(&format!("{} && document.querySelector('#op-{id}-log-30')", part("p"))).await;

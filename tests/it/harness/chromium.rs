@@ -74,6 +74,7 @@ impl Chromium {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "WARNING" },
+            "timeouts": { "script": PATIENCE.as_secs() * 1000 },
         });
         let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
@@ -133,20 +134,29 @@ impl Chromium {
         }
     }
 
-    /// Waits until a script returns true.
+    /// Waits until a script returns true. One that fails, as where an element is not there yet, is asked again.
     pub(crate) async fn wait_until(&self, condition: &str) {
         let script = format!("return Boolean({condition})");
         let what = format!("{condition} on the page");
-        let waited = until(&what, async || (self.run(&script).await == true).then_some(()));
+        let mut failed = None;
+        let waited = until(&what, async || match self.page.execute(&script, Vec::new()).await {
+            Ok(value) => (value == true).then_some(()),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
         if tokio::time::timeout(PATIENCE - Duration::from_secs(1), waited).await.is_err() {
-            panic!("waited for {condition}; the page: {}", self.source().await);
+            panic!("waited for {condition}; failed: {failed:?}; the page: {}", self.source().await);
         }
     }
 
-    /// Lets the timers of the pages that are loaded from now on run `times` as fast.
+    /// Lets the long timers of the pages that are loaded from now on run `times` as fast. The short ones stay as they are:
+    /// they tell an answer that takes its time from one that is lost.
     pub(crate) async fn hurry(&self, times: u32) {
         let source = format!(
-            "const timer = setTimeout; window.setTimeout = (action, delay, ...rest) => timer(action, delay / {times}, ...rest)"
+            "const timer = setTimeout; window.setTimeout = (action, delay, ...rest) =>
+                 timer(action, delay >= 5000 ? delay / {times} : delay, ...rest)"
         );
         self.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": source })).await;
     }
@@ -186,6 +196,13 @@ impl Chromium {
         self.cdp("Target.activateTarget", &json!({ "targetId": target })).await;
     }
 
+    /// Gives the window this size, and waits until the page has it.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.cdp("Emulation.setDeviceMetricsOverride", &size).await;
+        self.wait_until(&format!("innerWidth === {width} && innerHeight === {height}")).await;
+    }
+
     /// Lets the page believe that its window has the focus, or that it has lost it: without a screen there is none to give.
     pub(crate) async fn focus(&self, given: bool) {
         self.cdp("Emulation.setFocusEmulationEnabled", &json!({ "enabled": given })).await;
@@ -220,10 +237,33 @@ impl Chromium {
 
     /// Presses the button of `main` with this text.
     pub(crate) async fn press(&self, text: &str) {
-        let button = format!("//main//button[normalize-space()='{text}']");
-        let found = self.page.wait().at_most(PATIENCE).every(Duration::from_millis(50));
-        let button = found.for_element(Locator::XPath(&button)).await.expect("a button");
-        button.click().await.expect("pressed");
+        self.click(Locator::XPath(&format!("//main//button[normalize-space()='{text}']"))).await;
+    }
+
+    /// Clicks on an element once, as soon as it can be: the page may change it, or itself, between the look and the click.
+    pub(crate) async fn click(&self, what: Locator<'_>) {
+        let mut failed = None;
+        let clicked = until("a click", async || {
+            let clicked = match self.page.find(what).await {
+                Ok(element) => element.click().await,
+                Err(error) => Err(error),
+            };
+            match clicked {
+                Ok(()) => Some(()),
+                Err(error)
+                    if error.is_no_such_element()
+                        || error.is_stale_element_reference()
+                        || error.is_element_not_interactable() =>
+                {
+                    failed = Some(error);
+                    None
+                }
+                Err(error) => panic!("a click on {what:?}: {error}"),
+            }
+        });
+        if tokio::time::timeout(PATIENCE - Duration::from_secs(1), clicked).await.is_err() {
+            panic!("waited to click on {what:?}; failed: {failed:?}; the page: {}", self.source().await);
+        }
     }
 
     /// Nothing was stopped by the policy, nothing thrown, no alert shown.

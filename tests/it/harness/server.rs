@@ -71,6 +71,32 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(sent.expect("kill runs").success());
 }
 
+/// Stops a process (SIGSTOP) that has the database in `folder`, where it holds up nobody: in the middle of a commit it
+/// has the database.
+pub(crate) async fn stand_still(child: &Child, folder: &Path) {
+    let database = rusqlite::Connection::open(folder.join("liveops.db")).expect("the database");
+    database.busy_timeout(Duration::ZERO).expect("a setting");
+    super::until("a moment between two commits", async || {
+        signal(child, "-STOP");
+        super::until("all of its threads to stop", async || is_still(child).then_some(())).await;
+        let is_free = database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
+        if !is_free {
+            signal(child, "-CONT");
+        }
+        is_free.then_some(())
+    })
+    .await;
+}
+
+/// Whether SIGSTOP has reached each of its threads, proc_pid_stat(5).
+fn is_still(child: &Child) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).expect("it runs, on Linux");
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+    })
+}
+
 impl Server {
     /// A demo server with the defaults.
     pub(crate) async fn start() -> Self {
@@ -274,29 +300,9 @@ impl Server {
         signal(&self.child, name);
     }
 
-    /// Stops it (SIGSTOP) where it holds up nobody: in the middle of a commit it has the database.
+    /// Stops it (SIGSTOP) where it holds up nobody.
     pub(crate) async fn stand_still(&self) {
-        let database = rusqlite::Connection::open(self.folder().join("liveops.db")).expect("the database");
-        database.busy_timeout(Duration::ZERO).expect("a setting");
-        super::until("a moment between two commits", async || {
-            self.signal("-STOP");
-            super::until("all of its threads to stop", async || self.is_still().then_some(())).await;
-            let is_free = database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
-            if !is_free {
-                self.signal("-CONT");
-            }
-            is_free.then_some(())
-        })
-        .await;
-    }
-
-    /// Whether SIGSTOP has reached each of its threads, proc_pid_stat(5).
-    fn is_still(&self) -> bool {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs, on Linux");
-        threads.flatten().all(|thread| {
-            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
-        })
+        stand_still(&self.child, self.folder()).await;
     }
 
     /// SIGTERM; the exit status and how long it took.
