@@ -1,5 +1,7 @@
 //! The list: what it shows, and how it stays live.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::harness::{Answer, Ask, Client, Event, Events, SLOW, Server, attribute, text_of};
 
 /// A list's container.
@@ -188,21 +190,24 @@ async fn what_another_process_runs_is_followed() {
     let there = Client::new(other.address);
     assert_eq!(there.log_in("ada", "ada password").await.status, 303);
     // Either may run it; with both busy, one of the two runs in the other process.
-    let fields = [("steps", "60"), ("delay_ms", "50")];
+    let fields = [("steps", "1000"), ("delay_ms", "50")];
     let ids = [there.simulate(&fields).await, there.simulate(&fields).await];
-    let mut bars = std::collections::HashMap::<String, usize>::new();
-    let mut over = 0;
-    while over < 2 {
+    let mut bars = BTreeMap::<String, BTreeSet<String>>::new();
+    while ids.iter().any(|id| bars.get(id).is_none_or(|bars| bars.len() < 3)) {
         let event = events.next().await.expect("it never ends by itself");
         let id = operation(&event);
         assert!(ids.contains(&id), "{event:?}");
-        if event.html().contains("<progress") {
-            *bars.entry(id).or_default() += 1;
-        } else if event.html().contains("data-state=\"succeeded\"") {
-            over += 1;
+        bars.entry(id).or_default().extend(attribute(event.html(), "<progress", "value"));
+    }
+    for id in &ids {
+        there.command(id, "cancel").await;
+    }
+    while !bars.is_empty() {
+        let event = events.next().await.expect("it never ends by itself");
+        if event.html().contains("data-state=\"cancelled\"") {
+            bars.remove(&operation(&event));
         }
     }
-    assert!(ids.iter().all(|id| bars.get(id).is_some_and(|bars| *bars >= 2)), "{bars:?}");
 }
 
 #[tokio::test]
