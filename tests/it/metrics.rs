@@ -48,7 +48,13 @@ async fn what_happens_is_counted() {
         until("so many streams", async || (open().await == count).then_some(())).await;
     };
     open(1.0).await;
-    let text = read(&metrics).await;
+    // An end is told before it is counted.
+    let text = until("that the one is over, for the figures too", async || {
+        let text = read(&metrics).await;
+        let ended = value(&text, "liveops_operations_ended_total{state=\"succeeded\"}");
+        (ended == 1.0 && value(&text, "liveops_runs") == 1.0).then_some(text)
+    })
+    .await;
     assert!(value(&text, "liveops_streams_opened_total") >= 1.0, "{text}");
     for (name, expected) in [
         ("liveops_streams_refused_total{reason=\"token\"}", 1.0),

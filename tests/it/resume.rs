@@ -4,13 +4,11 @@ use crate::harness::{Ask, Event, Events, Model, Server};
 
 #[tokio::test]
 async fn from_every_cursor_the_rest_completes_the_page() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
     let fields =
         [("steps", "60"), ("delay_ms", "50"), ("log_every", "1"), ("stages", "3"), ("message", "row")];
-    let id = client.simulate(&fields).await;
-    let token = client.page(&id).await.token.expect("just started");
-    let mut events = client.stream(&token, None).await;
+    let (id, token, mut events) = client.follow_whole(client.simulate(&fields)).await;
     let mut model = Model::new(200);
     let mut resumed: Vec<(Model, String, Events)> = Vec::new();
     while let Some(event) = events.next().await {
@@ -43,8 +41,8 @@ fn assert_completes(seen: &Model, rest: &[Event], whole: &Model, what: &str) {
 async fn a_resume_sends_only_what_changed() {
     let server = Server::start().await;
     let client = server.demo_user().await;
-    let id =
-        client.simulate(&[("steps", "40"), ("delay_ms", "50"), ("log_every", "1"), ("message", "row")]).await;
+    let fields = [("steps", "10000"), ("delay_ms", "100"), ("log_every", "1"), ("message", "row")];
+    let id = client.simulate(&fields).await;
     let token = client.page(&id).await.token.expect("just started");
     let mut events = client.stream(&token, None).await;
     let has_lines = |event: &Event| event.element().ends_with("-log-lines") && event.html().contains("row #");
@@ -108,11 +106,10 @@ async fn odd_cursors_mean_everything() {
 
 #[tokio::test]
 async fn the_header_wins_over_the_query() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
-    let id = client.simulate(&[("steps", "3"), ("delay_ms", "50")]).await;
-    let token = client.page(&id).await.token.expect("just started");
-    let events = client.stream(&token, None).await.rest().await;
+    let (_, token, mut events) = client.follow_whole(client.simulate(&[("steps", "3")])).await;
+    let events = events.rest().await;
     let end = events.last().and_then(|event| event.id.clone()).expect("a cursor");
     let both = |header: &str, query: &str| {
         Ask::get(&format!("/stream?token={token}&last_event_id={query}")).header("last-event-id", header)
@@ -127,25 +124,32 @@ async fn the_header_wins_over_the_query() {
 async fn who_is_further_behind_than_the_tail_gets_the_tail_anew() {
     let server = Server::with(&[("log_tail", "10")]).await;
     let client = server.demo_user().await;
-    let id =
-        client.simulate(&[("steps", "60"), ("delay_ms", "20"), ("log_every", "1"), ("message", "row")]).await;
+    let fields = [("steps", "10000"), ("delay_ms", "20"), ("log_every", "1"), ("message", "row")];
+    let id = client.simulate(&fields).await;
     let token = client.page(&id).await.token.expect("just started");
     let mut events = client.stream(&token, None).await;
     let mut model = Model::new(10);
-    let mut early = None;
+    let newest = |model: &Model| model.line_numbers().last().copied().unwrap_or(0);
+    let (mut early, mut is_asked) = (None, false);
     while let Some(event) = events.next().await {
         model.apply(&event);
-        if event.id.is_some() && early.is_none() {
-            early = Some((model.clone(), event.id.clone().expect("checked")));
+        let cursor = event.id.filter(|_| newest(&model) > 0);
+        match &early {
+            None => early = cursor.map(|cursor| (model.clone(), cursor)),
+            Some((seen, _)) if !is_asked && newest(&model) > newest(seen) + 20 => {
+                is_asked = true;
+                client.command(&id, "cancel").await;
+            }
+            Some(_) => {}
         }
     }
-    let newest: Vec<u64> = (51..=60).collect();
-    assert_eq!(model.line_numbers(), newest);
+    let count = newest(&model);
+    assert_eq!(model.line_numbers(), (count - 9..=count).collect::<Vec<_>>());
     let page = client.page(&id).await;
     assert_eq!(page.attribute("data-liveop-log-tail").as_deref(), Some("10"));
     model.assert_is(&page);
-    let (mut seen, cursor) = early.expect("a first flush");
-    assert!(seen.line_numbers().len() < 40, "it is far behind");
+    let (mut seen, cursor) = early.expect("a flush with lines");
+    assert!(newest(&seen) + 20 < count, "it is far behind");
     let late = client.stream(&token, Some(&cursor)).await.rest().await;
     let lines: Vec<_> = late.iter().filter(|event| event.element().ends_with("-log-lines")).collect();
     assert_eq!(lines.len(), 1, "{late:?}");
@@ -153,21 +157,24 @@ async fn who_is_further_behind_than_the_tail_gets_the_tail_anew() {
     late.iter().for_each(|event| seen.apply(event));
     assert_eq!(seen, model);
     let more = model.text("log-more");
-    assert!(more.contains("60") && more.contains("50"), "60 lines, 50 of them not shown: {more}");
+    let hidden = count - 10;
+    assert!(
+        more.contains(&format!("{count} lines")) && more.contains(&format!("{hidden} more")),
+        "{hidden} of {count} are not shown: {more}"
+    );
     assert!(model.region("log-more").contains(&format!("href=\"/operations/{id}/log\"")));
     let log = client.get(&format!("/operations/{id}/log")).await.text();
-    let whole: String = (1..=60).map(|n| format!("row #{n}\n")).collect();
+    let whole: String = (1..=count).map(|n| format!("row #{n}\n")).collect();
     assert_eq!(log, whole, "the whole log never lacks a line");
 }
 
 #[tokio::test]
 async fn a_new_attempt_sends_everything_anew() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
-    let id =
-        client.simulate(&[("steps", "3"), ("delay_ms", "50"), ("log_every", "1"), ("message", "row")]).await;
-    let token = client.page(&id).await.token.expect("just started");
-    let first = client.stream(&token, None).await.rest().await;
+    let fields = [("steps", "3"), ("delay_ms", "50"), ("log_every", "1"), ("message", "row")];
+    let (id, token, mut events) = client.follow_whole(client.simulate(&fields)).await;
+    let first = events.rest().await;
     let end = first.last().and_then(|event| event.id.clone()).expect("a cursor");
     assert_eq!(client.command(&id, "restart").await.location(), format!("/operations/{id}"));
     let again = client.stream(&token, Some(&end)).await.rest().await;

@@ -178,7 +178,8 @@ async fn half_an_upload_of_a_dead_process_is_removed_at_the_next_start() {
 /// A log of many chunks goes in steps, and nobody sees what is left of it in between.
 #[tokio::test]
 async fn a_long_log_is_removed_too() {
-    let mut server = Server::with(&[("retention_days", "7")]).await;
+    // A short tail: with so long lines each flush of its stream would be of megabytes.
+    let mut server = Server::with(&[("retention_days", "7"), ("log_tail", "10")]).await;
     let client = server.demo_user().await;
     let message = "x".repeat(60_000);
     let fields = [("steps", "400"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];
@@ -202,7 +203,8 @@ async fn a_long_log_is_removed_too() {
 /// A reader that is in the middle of a log when its operation is removed gets no part of it for the whole.
 #[tokio::test]
 async fn a_log_that_is_removed_while_it_is_read_breaks_off() {
-    let server = Server::with(&[("retention_days", "7")]).await;
+    // A short tail: with so long lines each flush of its stream would be of megabytes.
+    let server = Server::with(&[("retention_days", "7"), ("log_tail", "10")]).await;
     let client = server.demo_user().await;
     let message = "x".repeat(60_000);
     let fields = [("steps", "600"), ("delay_ms", "0"), ("log_every", "1"), ("message", message.as_str())];

@@ -45,10 +45,12 @@ async fn a_kind_has_its_own_template_for_results() {
         "simulate_result.html",
         "<p class=\"own\">{{ op.kind }} {{ op.state }}: {{ result.message }}, {{ result.steps }}</p>",
     )]);
-    let server = server(&folder).await;
+    let path = folder.path().to_str().expect("UTF-8");
+    let server = Server::with(&[("templates", path), ("workers", "1")]).await;
     let client = server.demo_user().await;
-    let id = client.simulate(&[("steps", "20"), ("delay_ms", "20"), ("message", "<i>")]).await;
-    let events = client.follow(&id).await.rest().await;
+    let fields = [("steps", "20"), ("delay_ms", "20"), ("message", "<i>")];
+    let (id, _, mut events) = client.follow_whole(client.simulate(&fields)).await;
+    let events = events.rest().await;
     let own = "<p class=\"own\">simulate succeeded: &lt;i&gt;, 20</p>";
     let live = Model::of(&events);
     assert!(live.region("result").contains(own), "{}", live.region("result"));
@@ -135,8 +137,11 @@ async fn a_misspelt_template_is_warned_of() {
             "{% extends 'live.html' %}{% block own %}{% include 'mine/place.html' %}{% endblock %}",
         ),
     ]);
-    let server = server(&folder).await;
+    // What it says to stderr comes by a pipe of its own, but all of it before the end.
+    let mut server = server(&folder).await;
     server.demo_user().await.get("/").await;
+    server.terminate().await;
+    until("its last line", async || server.said().contains("stopping").then_some(())).await;
     let said = server.said();
     let warned: Vec<_> = said.lines().filter(|line| line.contains("no template of ours")).collect();
     assert_eq!(warned.len(), 2, "{said}");

@@ -305,6 +305,20 @@ impl Client {
         self.stream(&token, None).await
     }
 
+    /// Starts an operation behind another one, which has the server's only worker until there is a stream of it: however
+    /// quick it is, nothing of it is missed. Its id, the token from its page, and the stream.
+    pub(crate) async fn follow_whole(&self, start: impl Future<Output = String>) -> (String, String, Events) {
+        let before = self.simulate(SLOW).await;
+        self.reaches(&before, "running").await;
+        let id = start.await;
+        let page = self.page(&id).await;
+        assert_eq!(page.state, "waiting", "the server has one worker");
+        let token = page.token.expect("it waits");
+        let events = self.stream(&token, None).await;
+        assert_eq!(self.command(&before, "cancel").await.status, 303);
+        (id, token, events)
+    }
+
     /// The stream that a token opens, after `cursor`.
     pub(crate) async fn stream(&self, token: &str, cursor: Option<&str>) -> Events {
         let mut ask = Ask::get(&format!("/stream?token={token}"));

@@ -2,6 +2,8 @@
 
 pub(crate) use liveops::testing::Event;
 
+use std::time::Instant;
+
 use liveops::testing::EventReader;
 
 use super::soon;
@@ -10,6 +12,8 @@ use super::soon;
 pub(crate) struct Events {
     response: reqwest::Response,
     reader: EventReader,
+    /// When its answer began.
+    pub(crate) opened: Instant,
     /// The body's bytes so far.
     pub(crate) raw: Vec<u8>,
 }
@@ -19,7 +23,7 @@ impl Events {
     pub(crate) fn new(response: reqwest::Response) -> Self {
         let kind = response.headers()["content-type"].to_str().expect("ASCII");
         assert!(kind.starts_with("text/event-stream"), "{kind}");
-        Self { response, reader: EventReader::default(), raw: Vec::new() }
+        Self { response, reader: EventReader::default(), opened: Instant::now(), raw: Vec::new() }
     }
 
     /// The answer's headers.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 
 use super::{Client, PATIENCE, soon};
@@ -20,6 +21,8 @@ pub(crate) struct Server {
     folder: Arc<TempDir>,
     settings: Vec<(String, String)>,
     command: &'static str,
+    /// Keeps the port for the next server on it, where there is one kept.
+    port: Option<Arc<TcpSocket>>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// The path of the login link that it printed; empty where it prints none.
@@ -38,6 +41,15 @@ pub(crate) fn liveops(folder: &Path) -> Command {
     }
     command.current_dir(folder).env("LIVEOPS_DATABASE", folder.join("liveops.db"));
     command
+}
+
+/// A port that stays this test's when nobody listens there: bound but not listening itself, with SO_REUSEADDR as servers have it,
+/// it lets a server listen and gives the port to nobody else.
+fn keep_port() -> Option<Arc<TcpSocket>> {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("a setting");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    Some(Arc::new(socket))
 }
 
 /// Runs a command to its end with `input` as its stdin. One that goes on, as where it should have been refused, is killed.
@@ -107,30 +119,32 @@ impl Server {
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::launch("demo", folder, settings.collect(), "127.0.0.1:0", false).await
+        Self::launch("demo", folder, settings.collect(), keep_port(), false).await
     }
 
     /// `liveops serve` with settings; the secret key is among them.
     pub(crate) async fn serve(settings: &[(&str, &str)]) -> Self {
         let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::launch("serve", folder, settings.collect(), "127.0.0.1:0", false).await
+        Self::launch("serve", folder, settings.collect(), keep_port(), false).await
     }
 
     /// A demo server that logs as much as it can.
     pub(crate) async fn verbose(settings: &[(&str, &str)]) -> Self {
         let folder = Arc::new(TempDir::with_prefix("liveops-test-").expect("a folder"));
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::launch("demo", folder, settings.collect(), "127.0.0.1:0", true).await
+        Self::launch("demo", folder, settings.collect(), keep_port(), true).await
     }
 
     async fn launch(
         command: &'static str,
         folder: Arc<TempDir>,
         settings: Vec<(String, String)>,
-        listen: &str,
+        port: Option<Arc<TcpSocket>>,
         verbose: bool,
     ) -> Self {
+        let free = || "127.0.0.1:0".parse().expect("an address");
+        let listen = port.as_ref().map_or_else(free, |port| port.local_addr().expect("it is bound"));
         let mut process = liveops(folder.path());
         for (name, value) in &settings {
             process.env(format!("LIVEOPS_{}", name.to_uppercase()), value);
@@ -140,7 +154,7 @@ impl Server {
         }
         let mut child = process
             .env_remove("LIVEOPS_DATABASE")
-            .args([command, "--listen", listen, "--database"])
+            .args([command, "--listen", &listen.to_string(), "--database"])
             .arg(folder.path().join("liveops.db"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -155,6 +169,7 @@ impl Server {
             folder,
             settings,
             command,
+            port,
             address: ([0, 0, 0, 0], 0).into(),
             login_link: String::new(),
             stdout,
@@ -180,7 +195,7 @@ impl Server {
 
     /// Another demo server on the same database, with the same settings.
     pub(crate) async fn second(&self) -> Self {
-        Self::launch("demo", Arc::clone(&self.folder), self.settings.clone(), "127.0.0.1:0", false).await
+        Self::launch("demo", Arc::clone(&self.folder), self.settings.clone(), None, false).await
     }
 
     /// A server on a copy of this one's database with its uploads, in a folder of its own; this one has ended.
@@ -196,13 +211,13 @@ impl Server {
                 }
             }
         }
-        Self::launch(self.command, folder, self.settings.clone(), "127.0.0.1:0", false).await
+        Self::launch(self.command, folder, self.settings.clone(), None, false).await
     }
 
     /// A server on the same database that has no kinds, so that it runs nothing; both have to have the
     /// same secret key among their settings.
     pub(crate) async fn watching(&self) -> Self {
-        Self::launch("serve", Arc::clone(&self.folder), self.settings.clone(), "127.0.0.1:0", false).await
+        Self::launch("serve", Arc::clone(&self.folder), self.settings.clone(), None, false).await
     }
 
     /// The folder of the database.
@@ -284,8 +299,8 @@ impl Server {
 
     /// A new server on the same database and port; this one has ended.
     pub(crate) async fn again(self) -> Self {
-        let address = self.address.to_string();
-        Self::launch(self.command, Arc::clone(&self.folder), self.settings.clone(), &address, false).await
+        let port = self.port.clone().expect("one of the first server's");
+        Self::launch(self.command, Arc::clone(&self.folder), self.settings.clone(), Some(port), false).await
     }
 
     /// A new server on the same database and port with other settings; this one has ended.
