@@ -74,13 +74,16 @@ async fn two_hundred_watchers_do_not_slow_what_they_watch() {
 
 #[tokio::test]
 async fn a_million_lines_at_full_speed_are_all_kept_in_bounded_memory() {
-    let server = Server::start().await;
+    let server = Server::with(&[("workers", "1")]).await;
     let client = server.demo_user().await;
+    // It waits until somebody watches.
+    let first = client.simulate(SLOW).await;
+    client.reaches(&first, "running").await;
     let fields = [("steps", "1000000"), ("delay_ms", "0"), ("log_every", "1"), ("message", "row")];
     let id = client.simulate(&fields).await;
-    let token = client.page(&id).await.token.expect("it runs");
+    let mut events = client.follow(&id).await;
     let begin = Instant::now();
-    let mut events = client.stream(&token, None).await;
+    assert_eq!(client.command(&first, "cancel").await.status, 303);
     let mut model = crate::harness::Model::new(200);
     while let Some(event) = events.next().await {
         model.apply(&event);
