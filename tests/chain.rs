@@ -107,8 +107,9 @@ async fn a_page_shows_ten_links_in_each_direction_and_says_that_there_are_more()
     let folder = tempfile::tempdir().expect("a folder");
     let (store, live) = open(&folder).await;
     let alone = live.start(&viewer("ada"), links(0)).await.expect("started");
-    let first = live.start(&viewer("ada"), links(12)).await.expect("started");
+    // What is over first is the oldest.
     StreamClient::open(&live, &viewer("ada"), alone).await.end().await;
+    let first = live.start(&viewer("ada"), links(12)).await.expect("started");
     let chain = follow(&live, first).await;
     assert_eq!(chain.len(), 13);
     assert!(breadcrumb(&live, alone).await.is_empty(), "it is in no chain");

@@ -39,6 +39,21 @@ impl Operation for Short {
     }
 }
 
+/// Says its last line once it is told to stop, which it does not heed.
+#[derive(Serialize, Deserialize)]
+struct Patient;
+
+impl Operation for Patient {
+    const KIND: &'static str = "patient";
+
+    async fn run(self, p: Progress) -> liveops::Result {
+        p.log("begins");
+        p.cancelled().await;
+        p.log("ends");
+        p.result("done")
+    }
+}
+
 /// Its first attempt lasts until it is told to stop.
 #[derive(Serialize, Deserialize)]
 struct Again(bool);
@@ -78,6 +93,7 @@ fn builder(store: Faulty) -> LiveOpsBuilder {
         .store(store)
         .secret_key(key)
         .operation::<Short>()
+        .operation::<Patient>()
         .operation::<First>()
         .operation::<Again>()
 }
@@ -120,7 +136,7 @@ async fn a_run_whose_lines_could_not_be_stored_does_not_end_well_and_has_them_wi
     let folder = tempfile::tempdir().expect("a folder");
     let fault = || StoreError::Failed("the file is corrupt".into());
     let live = start(Faulty { failing: AtomicUsize::new(1), fault, ..Faulty::new(&folder) }).await;
-    let id = live.start(&viewer(), Short).await.expect("started");
+    let id = live.start(&viewer(), Patient).await.expect("started");
     let ending = until_over(&live, id).await.record.ending.expect("an ending");
     assert_eq!(ending.state, State::Failed);
     let message = ending.message.expect("words for the user").to_string();
@@ -136,7 +152,11 @@ async fn a_run_whose_lines_are_never_taken_ends_with_those_that_were() {
     let fault = || StoreError::Failed("the file is corrupt".into());
     let (spared, failing) = (AtomicUsize::new(1), AtomicUsize::new(usize::MAX));
     let live = start(Faulty { spared, failing, fault, ..Faulty::new(&folder) }).await;
-    let id = live.start(&viewer(), Short).await.expect("started");
+    let id = live.start(&viewer(), Patient).await.expect("started");
+    while stored_log(&folder, id).await.is_empty() {
+        tokio::time::sleep(POLL).await;
+    }
+    assert!(live.cancel(&viewer(), id).await.expect("the store works"));
     let store = Sqlite::open(folder.path().join("db")).expect("a database");
     let stored = async {
         while !store.record(id).await.expect("it works").expect("it is there").state.is_final() {

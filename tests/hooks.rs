@@ -124,6 +124,16 @@ impl Home {
         tokio::time::timeout(LONG, reached).await.expect("in time");
     }
 
+    /// Waits until so many attempts began, which they do after the record says that they run.
+    async fn until_begun(&self, attempts: usize) {
+        let begun = async {
+            while self.noted().iter().filter(|note| *note == "run").count() < attempts {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LONG, begun).await.expect("in time");
+    }
+
     async fn state(&self, id: OperationId) -> State {
         self.live.view(&viewer(), id).await.expect("the store").expect("it is there").record.state
     }
@@ -131,6 +141,10 @@ impl Home {
     /// What was noted once everything has ended.
     async fn notes(&self) -> Vec<String> {
         tokio::time::timeout(LONG, self.live.all_ended()).await.expect("in time");
+        self.noted()
+    }
+
+    fn noted(&self) -> Vec<String> {
         let notes = std::fs::read_to_string(self.folder.path().join("notes")).unwrap_or_default();
         notes.lines().map(str::to_owned).collect()
     }
@@ -195,7 +209,7 @@ async fn every_ending_is_told_once_it_is_committed() {
     assert_eq!(home.notes().await, ["run", "failed 1"]);
 
     let running = home.start("stay").await;
-    home.until(running, State::Running).await;
+    home.until_begun(2).await;
     // It waits, as one of its kind runs at once.
     let waiting = home.start("").await;
     home.live.cancel(&viewer(), waiting).await.expect("the store");
@@ -205,8 +219,8 @@ async fn every_ending_is_told_once_it_is_committed() {
     assert_eq!(notes.iter().filter(|note| note.starts_with("cancelled")).count(), 2, "{notes:?}");
     assert_eq!(notes.iter().filter(|note| *note == "run").count(), 2, "{notes:?}");
 
-    let hangs = home.start("hang").await;
-    home.until(hangs, State::Running).await;
+    home.start("hang").await;
+    home.until_begun(3).await;
     home.live.shutdown(Duration::ZERO).await;
     assert_eq!(home.notes().await.last().map(String::as_str), Some("interrupted 1"));
 }
@@ -253,7 +267,7 @@ async fn an_attempt_that_a_shutdown_stops_is_repeated_by_the_next_process() {
     let home = Home::new().await;
     let told = Told { folder: home.folder.path().to_owned(), act: "hang".to_owned() };
     let id = home.live.start(&viewer(), Repeated(told)).await.expect("started");
-    home.until(id, State::Running).await;
+    home.until_begun(1).await;
     home.live.shutdown(Duration::ZERO).await;
     assert_eq!(home.state(id).await, State::Waiting);
     assert_eq!(home.notes().await, ["run"]);
@@ -270,7 +284,7 @@ async fn an_attempt_that_was_asked_to_stop_is_not_repeated() {
     let home = Home::new().await;
     let told = Told { folder: home.folder.path().to_owned(), act: "hang".to_owned() };
     let id = home.live.start(&viewer(), Repeated(told)).await.expect("started");
-    home.until(id, State::Running).await;
+    home.until_begun(1).await;
     home.live.cancel(&viewer(), id).await.expect("the store");
     home.live.shutdown(Duration::ZERO).await;
     assert_eq!(home.state(id).await, State::Interrupted);

@@ -287,7 +287,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), empty).await.expect("nothing is left");
+        tokio::time::timeout(Duration::from_secs(60), empty).await.expect("nothing is left");
     }
 
     #[test]

@@ -222,12 +222,13 @@ impl Scene {
 async fn suffer(fault: Fault) {
     let mut scene = Scene::new().await;
     let held = (fault.does)(&scene.server);
-    let ready = until("it to be not ready", async || {
-        let answer = scene.visitor.get("/readyz").await;
-        (answer.status == 503).then(|| answer.text())
-    });
+    // A machine that stands still for a moment may be why it does not answer.
     let expected = if fault.reading { "cannot be written" } else { "does not answer" };
-    assert_eq!(ready.await, format!("the database {expected}\n"));
+    until(&format!("it to be not ready: {expected}"), async || {
+        let answer = scene.visitor.get("/readyz").await;
+        (answer.status == 503 && answer.text() == format!("the database {expected}\n")).then_some(())
+    })
+    .await;
     assert_eq!(scene.visitor.get("/healthz").await.status, 200);
     assert_eq!(scene.visitor.get("/login").await.status, 200, "the form needs no database");
 
@@ -319,16 +320,22 @@ async fn an_ending_waits_for_a_disk_that_is_full_for_a_moment() {
 async fn an_ending_waits(fault: Fault) {
     let server = Server::start().await;
     let client = server.demo_user().await;
-    let id = client.simulate(&[("steps", "40"), ("delay_ms", "50"), ("log_every", "1")]).await;
+    let id = client.simulate(&[("steps", "100000"), ("delay_ms", "50"), ("log_every", "1")]).await;
     client.reaches(&id, "running").await;
+    // It is asked to stop, as by another server, and cannot do so before the fault is there.
+    server.stand_still().await;
+    let database = Connection::open(database(server.folder())).expect("the database");
+    let sql = "UPDATE liveops_operations SET state = 'cancelling' WHERE id = ?1 AND state = 'running'";
+    assert_eq!(database.execute(sql, [&id]), Ok(1));
     let other = (fault.does)(&server);
+    server.signal("-CONT");
     until("a commit that gave up", async || {
         server.said().contains("the ending could not be stored yet").then_some(())
     })
     .await;
-    assert_eq!(client.page(&id).await.state, "running", "nothing is shown before it is committed");
+    assert_eq!(client.page(&id).await.state, "cancelling", "nothing is shown before it is committed");
     (fault.undone)(&server, other);
-    assert_eq!(client.finished(&id).await.state, "succeeded");
+    assert_eq!(client.finished(&id).await.state, "cancelled");
 }
 
 /// Damage is found when it is read, and no file can be trusted from then on: nothing is shown that is not there, and the

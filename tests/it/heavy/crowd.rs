@@ -14,9 +14,9 @@ use crate::harness::{Client, SLOW, Server, soon};
 
 const IDLE: u64 = 10_000;
 /// With fewer there is no crowd to speak of.
-const LEAST: u64 = 1_000;
+const LEAST: u64 = 500;
 /// What this process has open beside them.
-const BESIDE: u64 = 600;
+const BESIDE: u64 = 300;
 const STALLED: usize = 100;
 const TRICKLING: usize = 100;
 const FAST: usize = 4;

@@ -1,7 +1,7 @@
 //! Imports that are large, and imports that have much to say.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -30,12 +30,12 @@ async fn a_file_of_200_mb_needs_less_than_100_mib() {
     let pieces = std::iter::once(header.as_bytes().to_vec()).chain(pieces);
     let id = client.import_made_of("large.csv", header.len() + LARGE * 1000, pieces).await;
     let after_upload = server.memory("VmHWM");
-    let events = client.follow(&id).await.rest().await;
+    let page = client.finished(&id).await;
     let peak = server.memory("VmHWM");
     println!("most memory: {after_upload} MiB after the upload, {peak} MiB in the end");
     assert!(peak < 100, "{peak} MiB, {after_upload} after the upload");
 
-    let result = Model::of(&events).text("result");
+    let result = liveops::testing::Page::parse(&page.html).text("result");
     assert!(result.contains("210,000"), "{result}");
     let file = imports(server.folder()).pop().expect("the import's file");
     let database = Connection::open(&file).expect("a database");
@@ -56,22 +56,24 @@ async fn a_million_rows_stay_live_at_the_rate_and_lose_no_line() {
         file.push_str(&format!("{n},{}{}\n", n % 1000, if n % 10 == 0 { ",too much" } else { "" }));
     }
     let id = client.import("long.csv", file.as_bytes()).await;
+    // Before all that is sent: what waits for a reader that is late comes faster than it was sent.
+    let begin = Instant::now();
     let mut events = client.follow(&id).await;
-    let half = |event: &Event| event.element().ends_with("-progress") && percent(event) >= Some(40);
-    let mut seen = events.until(half).await;
+    let begun = |event: &Event| event.element().ends_with("-progress") && percent(event) >= Some(10);
+    let mut seen = events.until(begun).await;
     let page = client.page(&id).await;
     assert_eq!(page.state, "running", "a page that is opened in the middle answers then");
     seen.append(&mut events.rest().await);
 
     let flushes: BTreeSet<&str> = seen.iter().filter_map(|event| event.id.as_deref()).collect();
-    let took = seen[seen.len() - 1].at - seen[0].at;
+    let took = begin.elapsed();
     let rate = flushes.len() as f64 / took.as_secs_f64();
     println!("{} flushes in {took:?}, {rate:.1} a second; {} MiB", flushes.len(), server.memory("VmHWM"));
     // The first state, and two changes of it, do not wait for the pace.
     assert!(flushes.len() as f64 <= took.as_secs_f64() * 10.0 + 4.0, "{rate} flushes a second");
     assert!(flushes.len() as f64 >= took.as_secs_f64() * 2.0, "it was live: {rate} flushes a second");
     let longest = seen.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap_or_default();
-    assert!(longest < Duration::from_secs(5), "it stood still for {longest:?}");
+    assert!(longest < took / 2, "it stood still for {longest:?} of {took:?}");
     let percents: BTreeSet<u64> = seen.iter().filter_map(percent).collect();
     let statuses: BTreeSet<&str> =
         seen.iter().filter(|event| event.element().ends_with("-status")).map(Event::html).collect();

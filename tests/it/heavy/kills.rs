@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use liveops::live::RestartAnswer;
+use liveops::live::{NotStarted, RestartAnswer};
 use liveops::operation::{Record, State};
-use liveops::store::{Filter, REPEATS, Sqlite, Store as _};
+use liveops::store::{Filter, REPEATS, Sqlite, Store as _, StoreError};
 use liveops::{LiveOps, Operation, OperationId, Outcome, Progress, SecretKey, Viewer};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -80,9 +80,19 @@ impl Operation for Again {
     }
 }
 
+/// On a slow disk the others may hold it for longer than is waited for.
+fn database(folder: &Path) -> Sqlite {
+    loop {
+        match Sqlite::open(folder.join("db")) {
+            Err(StoreError::Busy(_)) => {}
+            opened => return opened.expect("a database"),
+        }
+    }
+}
+
 async fn open(folder: &Path, workers: usize) -> LiveOps {
     let live = LiveOps::builder()
-        .store(Sqlite::open(folder.join("db")).expect("a database"))
+        .store(database(folder))
         .secret_key(SecretKey::new(&[7; 32]).expect("a key"))
         .uploads(folder.join("uploads"))
         .workers(workers)
@@ -122,11 +132,18 @@ async fn process_that_works() {
             lines: if random.below(6) == 0 { 150 } else { 1 + random.below(20) as usize },
             more: random.below(3) as u32,
         };
-        let started = match random.below(2) {
-            0 => live.start(&viewer(), Once(work)).await,
-            _ => live.start(&viewer(), Again(work)).await,
+        let is_repeatable = random.below(2) == 1;
+        let started = loop {
+            let started = match is_repeatable {
+                false => live.start(&viewer(), Once(work.clone())).await,
+                true => live.start(&viewer(), Again(work.clone())).await,
+            };
+            match started {
+                Err(NotStarted::Store(StoreError::Busy(_))) => {}
+                started => break started.expect("it is started"),
+            }
         };
-        println!("\nanswered {}", started.expect("it is started"));
+        println!("\nanswered {started}");
         // Some are started while others run; what it is in the middle of when it is killed is left to chance.
         tokio::time::sleep(Duration::from_millis(random.below(60))).await;
     }
@@ -175,7 +192,7 @@ impl Process {
 
 /// Starts and kills processes, one after the other; what they have answered.
 async fn kill_many(folder: PathBuf, kills: usize, mut random: Random) -> Vec<OperationId> {
-    let store = Sqlite::open(folder.join("db")).expect("a database");
+    let store = database(&folder);
     let mut answered = Vec::new();
     for _ in 0..kills {
         let mut process = Process::start(&folder, random.below(u64::MAX));
