@@ -24,6 +24,10 @@ fuzz *words:
 bench-fanout *numbers:
     cargo bench --bench fanout -- {{numbers}}
 
+# Measures how long a page keeps its reader waiting while 10,000 log lines come: rounds (5), log_tail (200 and 10000)
+bench-page *numbers:
+    cargo bench --bench page -- {{numbers}}
+
 # What CI does
 check:
     .ci/run

@@ -189,6 +189,7 @@
 
     /** Fetches the page, and goes on by what it says. */
     async load() {
+      this.paint(true);
       const attempt = (this.loading = ++this.attempt);
       const page = await fetchPage(this.data.liveopPage ?? location.href);
       if (attempt !== this.attempt || this.done || this.gone()) return;
@@ -206,7 +207,7 @@
       this.todo.unshift(() => this.take(copy));
       this.paint(true);
       if (this.source) return;
-      if (!this.data.liveopToken) return this.end({}); // it is over
+      if (!this.data.liveopToken) return this.todo[0] ? this.todo.push(() => this.end({})) : this.end({}); // it is over
       if (document.hidden) return this.later(SELDOM, () => this.load());
       if (this.misses < GIVE_UP || ++this.misses % 12 === 0) return this.open();
       this.say("No live updates just now: fetched every few seconds.", "fetched");
@@ -246,16 +247,31 @@
       const target = document.getElementById(id);
       if (!target || !this.root.contains(target) || !this.owns(id)) return;
       const content = html.nodeType ? html : parse(html);
-      const later = (swap, html) => this.todo.unshift(() => this.apply({ id, swap, html }));
       if (html.length > 100_000) {
         room -= LOT;
-        return later(swap, content);
+        return this.todo.unshift(() => this.apply({ id, swap, html: content }));
       }
-      if (target === this.part("log-lines")) for (const lot of cut(swap === "outer" ? content.firstElementChild : content)) later("append", lot);
+      if (target === this.part("log-lines")) this.cut(swap === "outer" ? content.firstElementChild : content, target);
       if (swap === "outer") replace(target, content);
       else if (swap === "inner") morphChildren(target, content);
       else if (swap === "append" || swap === "prepend") add(target, content, swap);
       this.emit("liveop:fragment", { id, swap });
+    }
+
+    /** Cuts off the lines that a frame has no time for, in lots; a log that they replace keeps those that come again. */
+    cut(lines, log) {
+      const all = [...(lines?.children ?? [])];
+      if (lines?.id) {
+        if (!log.children[all[0]?.id]) log.replaceChildren();
+        for (const line of [...log.children]) if (!lines.children[line.id]) line.remove();
+      }
+      while (all[room]) {
+        const html = parse("");
+        html.append(...all.splice(-1 - ((all.length - room - 1) % LOT)));
+        this.todo.unshift(() => this.apply({ id: log.id, swap: "append", html }));
+        lines.more = true;
+      }
+      room -= all.length;
     }
 
     /** Whether fragments may touch that id. */
@@ -321,11 +337,11 @@
     take(copy) {
       const before = this.data.liveopState;
       const lines = copy.querySelector(`[id="${this.root.id}-log-lines"]`);
-      const [, name, number] = lines?.firstElementChild?.id.match(/(.*-)(.*)/) ?? [];
       const attempt = (of) => of.querySelector("[data-attempt]")?.dataset.attempt;
-      if (attempt(copy) === attempt(this.root)) {
-        for (let n = Number(number) - 1, line; (line = document.getElementById(`${name}${n}`)); n--) lines?.prepend(line.cloneNode(true));
-      }
+      let older = attempt(copy) === attempt(this.root) && document.getElementById(lines?.firstElementChild?.id);
+      while (older && (older = /** @type {any} */ (older.previousElementSibling))) lines.prepend(older.cloneNode(true));
+      if (!document.hidden) room = LOT;
+      this.cut(lines, this.part("log-lines"));
       morph(this.root, copy);
       const now = this.data.liveopState ?? "";
       if (now !== before) this.enter(now);
@@ -525,19 +541,7 @@
     if (!target.hasAttribute("data-liveop-known-only")) target[swap](content);
   }
 
-  let room = 0; // for new lines in this frame
-
-  /** Cuts off the new lines that a frame has no time for, in lots, the last one first. */
-  function cut(lines) {
-    const news = [...(lines?.children ?? [])].filter(({ id }) => !document.getElementById(id));
-    const lots = [];
-    for (const line of news.splice(room)) {
-      if (!(lots[0]?.childElementCount < LOT)) lots.unshift(parse(""));
-      lots[0].append(line);
-    }
-    room -= news.length;
-    return lots;
-  }
+  let room = 0; // for lines in this frame
 
   /** @type {WeakMap<Element, boolean>} whether the server had a <details> open; until that changes the reader's hand counts */
   const opened = new WeakMap();
@@ -576,7 +580,7 @@
       at = match.nextSibling;
       morph(match, next);
     }
-    while (at) at = drop(at);
+    while (at && !to.more) at = drop(at);
   }
 
   /** The child, from `at` on, that is to become a node like this. */

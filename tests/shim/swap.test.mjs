@@ -17,9 +17,9 @@ function stages(id, ...names) {
   return `<div id="${id}-stages"><ol>${list}</ol></div>`;
 }
 
-function lines(id, from, to) {
+function lines(id, from, to, word = "line") {
   let html = "";
-  for (let n = from; n <= to; n++) html += `<div id="${id}-log-${n}">line ${n}</div>`;
+  for (let n = from; n <= to; n++) html += `<div id="${id}-log-${n}">${word} ${n}</div>`;
   return html;
 }
 
@@ -252,6 +252,52 @@ for (const swap of ["append", "outer"]) {
   });
 }
 
+/** Draws all frames. Each does at most a lot of the lines that say another word, and has them in their order. */
+function inLots(page, word) {
+  const done = () => page.get(`${ONE}-log-lines`).textContent.split(word).length - 1;
+  const most = [];
+  for (let before = done(); page.frame(); before = done()) {
+    most.push(done() - before);
+    assert.deepEqual(page.log(), upTo(page.log().at(-1), page.log()[0]));
+  }
+  assert.equal(Math.max(...most), 250, `${most}`);
+}
+
+/** A page whose log has this many lines, of any number. */
+function long(log, more) {
+  return container(ONE, { log, ...more }).replace('log-tail="200"', 'log-tail="10000"');
+}
+
+test("a log that comes again comes in lots too, and its lines stay the same nodes", () => {
+  const page = new Page(long(1200));
+  const nodes = [...page.get(`${ONE}-log-lines`).children];
+  const line = nodes[900].firstChild;
+  page.window.getSelection().setBaseAndExtent(line, 0, line, 4);
+  page.fragment(`${ONE}-log-lines`, "outer", `<div id="${ONE}-log-lines">${lines(ONE, 101, 1210, "again")}</div>`);
+  page.fragment(`${ONE}-log-lines`, "append", lines(ONE, 1211, 1212, "again"));
+  page.frame();
+  assert.deepEqual(page.log(), upTo(1200, 101), "what comes again is not gone meanwhile");
+  inLots(page, "again");
+  assert.deepEqual(page.log(), upTo(1212, 101));
+  assert.deepEqual([...page.get(`${ONE}-log-lines`).children].slice(0, 1100), nodes.slice(100));
+  assert.equal(page.window.getSelection().focusNode, line);
+  assert.equal(page.get(`${ONE}-log-lines`).textContent.includes("line"), false);
+});
+
+test("a log of other lines takes the place of the one before, whatever numbers they have", () => {
+  for (const [from, to] of [[2001, 2600], [1, 600], [700, 1100], [501, 900], [1, 3]]) {
+    const page = new Page(long(0));
+    page.fragment(`${ONE}-log-lines`, "append", lines(ONE, 501, 1000));
+    while (page.frame());
+    page.fragment(`${ONE}-log-lines`, "outer", `<div id="${ONE}-log-lines">${lines(ONE, from, to, "new")}</div>`);
+    page.frame();
+    assert.equal(page.get(`${ONE}-log-${from}`)?.textContent, `new ${from}`);
+    while (page.frame());
+    assert.deepEqual(page.log(), upTo(to, from));
+    assert.equal(page.get(`${ONE}-log-lines`).textContent.includes("line"), false);
+  }
+});
+
 test("what takes long to parse has a frame of its own", () => {
   const page = new Page();
   page.frame();
@@ -278,6 +324,21 @@ test("a page that is fetched brings its log, of which the tail stays", async () 
   await page.answered();
   page.frame();
   assert.deepEqual(page.log(), upTo(300, 101));
+});
+
+test("the log of a page that is fetched comes in lots, and the end after it", async () => {
+  const page = new Page(long(1200));
+  page.answers[address()] = long(1300, { state: "succeeded", over: true }).replaceAll("line ", "again ");
+  page.stream.onerror(new page.window.Event("error"));
+  page.settle();
+  await page.answered();
+  assert.equal(page.get(ONE).dataset.liveopState, "succeeded");
+  assert.deepEqual(page.log(), upTo(1200), "what comes again is not gone meanwhile");
+  const ended = () => page.events.some(({ type }) => type === "liveop:end");
+  assert.equal(ended(), false);
+  inLots(page, "again");
+  assert.deepEqual(page.log(), upTo(1300));
+  assert.equal(ended(), true);
 });
 
 test("a form's field may have any name", async () => {

@@ -104,35 +104,61 @@ async fn focus_selection_and_scroll_stay_while_fragments_arrive() {
 }
 
 /// Ten thousand lines at once, as from a stream that was held up: a frame takes no more than it has time for, so that the
-/// reader's own events come first.
+/// reader's own events come first. The same where the log comes as a whole, with most of its lines there already.
 #[tokio::test]
-async fn a_burst_of_lines_is_painted_in_lots_and_only_its_tail_stays() {
-    let server = Server::start().await;
+async fn a_burst_of_lines_and_a_whole_log_are_painted_in_lots() {
+    let server = Server::with(&[("log_tail", "10000")]).await;
     let browser = with_stream(&server).await;
     let id = simulate(&browser, SLOW).await;
     browser.wait_for(".liveop-connection[data-kind=\"live\"]").await;
+    let log = "document.querySelector('.liveop-log-lines')";
     let at_once = browser
         .run(&format!(
-            "const log = document.querySelector('.liveop-log-lines');
-             window.paints = [];
-             new MutationObserver((changes) => window.paints.push(changes.reduce((sum, change) => sum + change.addedNodes.length, 0)))
-                 .observe(log, {{ childList: true }});
-             for (let lot = 0; lot < 50; lot++) {{
+            "window.paints = [];
+             const count = (sum, change) => sum + (change.type === 'characterData' ? 1 : change.addedNodes.length);
+             new MutationObserver((changes) => window.paints.push(changes.reduce(count, 0)))
+                 .observe({log}, {{ childList: true, characterData: true, subtree: true }});
+             window.lines = (from, to, word) => {{
                  let html = '';
-                 for (let n = lot * 200 + 1; n <= lot * 200 + 200; n++) html += `<div id='op-{id}-log-${{n}}'>line ${{n}}</div>`;
-                 say(log.id, 'append', html);
-             }}
-             return log.childElementCount"
+                 for (let n = from; n <= to; n++) html += `<div id='op-{id}-log-${{n}}'>${{word}} ${{n}}</div>`;
+                 return html;
+             }};
+             for (let n = 1; n < 10000; n += 200) say({log}.id, 'append', lines(n, n + 199, 'line'));
+             return {log}.childElementCount"
         ))
         .await;
     assert_eq!(at_once, 0, "nothing is done before the frame");
     browser.wait_for(&format!("#op-{id}-log-10000")).await;
-    let log = "document.querySelector('.liveop-log-lines')";
     let seen = format!(
-        "return [window.paints.length, Math.max(...window.paints), {log}.childElementCount, {log}.firstElementChild.id,
-             {log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 12]"
+        "return [window.paints.length, Math.max(...window.paints), {log}.childElementCount, {log}.firstElementChild.id]"
     );
-    assert_eq!(browser.run(&seen).await, json!([40, 250, 200, format!("op-{id}-log-9801"), true]));
+    assert_eq!(browser.run(&seen).await, json!([40, 250, 10_000, format!("op-{id}-log-1")]));
+    let from_end = format!("{log}.scrollHeight - {log}.scrollTop - {log}.clientHeight");
+    assert_eq!(browser.run(&format!("return {from_end} < 12")).await, true);
+    // Somebody reads in the middle, and has marked a word.
+    let place = format!(
+        "const line = document.getElementById('op-{id}-log-5000');
+         return [Math.round(line.getBoundingClientRect().top), getSelection().focusNode === line.firstChild]"
+    );
+    let before = browser
+        .run(&format!(
+            "window.paints.length = 0;
+             const text = document.getElementById('op-{id}-log-5000').firstChild;
+             getSelection().setBaseAndExtent(text, 0, text, 4);
+             {log}.scrollTop = {log}.scrollHeight / 2;
+             {place}"
+        ))
+        .await;
+    browser
+        .run(&format!(
+            "say({log}.id, 'outer', {log}.cloneNode().outerHTML.replace('</div>', lines(11, 10010, 'again') + '</div>'))"
+        ))
+        .await;
+    browser.wait_for(&format!("#op-{id}-log-10010")).await;
+    assert_eq!(browser.run(&seen).await, json!([40, 250, 10_000, format!("op-{id}-log-11")]));
+    assert_eq!(browser.run(&place).await, before);
+    browser.run(&format!("{log}.scrollTop = {log}.scrollHeight")).await;
+    assert_eq!(browser.run(&format!("return {log}.textContent.includes('line')")).await, false);
     browser.assert_clean().await;
 }
 
