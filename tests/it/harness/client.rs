@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use super::{Events, PATIENCE, Page, Server, attribute, form_values, soon, until};
 
-/// A `simulate` that waits for a minute in its first step.
-pub(crate) const SLOW: &[(&str, &str)] = &[("steps", "1"), ("delay_ms", "60000")];
+/// A `simulate` of an hour, the first minute of it in its first step.
+pub(crate) const SLOW: &[(&str, &str)] = &[("steps", "60"), ("delay_ms", "60000")];
 
 /// One person at one browser.
 pub(crate) struct Client {
@@ -303,20 +303,6 @@ impl Client {
     pub(crate) async fn follow(&self, id: &str) -> Events {
         let token = self.page(id).await.token.unwrap_or_else(|| panic!("{id} is over already"));
         self.stream(&token, None).await
-    }
-
-    /// Starts an operation behind another one, which has the server's only worker until there is a stream of it: however
-    /// quick it is, nothing of it is missed. Its id, the token from its page, and the stream.
-    pub(crate) async fn follow_whole(&self, start: impl Future<Output = String>) -> (String, String, Events) {
-        let before = self.simulate(SLOW).await;
-        self.reaches(&before, "running").await;
-        let id = start.await;
-        let page = self.page(&id).await;
-        assert_eq!(page.state, "waiting", "the server has one worker");
-        let token = page.token.expect("it waits");
-        let events = self.stream(&token, None).await;
-        assert_eq!(self.command(&before, "cancel").await.status, 303);
-        (id, token, events)
     }
 
     /// The stream that a token opens, after `cursor`.

@@ -21,8 +21,8 @@ pub(crate) struct Server {
     folder: Arc<TempDir>,
     settings: Vec<(String, String)>,
     command: &'static str,
-    /// Keeps the port for the next server on it, where there is one kept.
-    port: Option<Arc<TcpSocket>>,
+    /// Keeps the port for the next server on it.
+    port: Arc<TcpSocket>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// The path of the login link that it printed; empty where it prints none.
@@ -45,11 +45,11 @@ pub(crate) fn liveops(folder: &Path) -> Command {
 
 /// A port that stays this test's when nobody listens there: bound but not listening itself, with SO_REUSEADDR as servers have it,
 /// it lets a server listen and gives the port to nobody else.
-fn keep_port() -> Option<Arc<TcpSocket>> {
+fn keep_port() -> Arc<TcpSocket> {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_reuseaddr(true).expect("a setting");
     socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
-    Some(Arc::new(socket))
+    Arc::new(socket)
 }
 
 /// Runs a command to its end with `input` as its stdin. One that goes on, as where it should have been refused, is killed.
@@ -140,11 +140,10 @@ impl Server {
         command: &'static str,
         folder: Arc<TempDir>,
         settings: Vec<(String, String)>,
-        port: Option<Arc<TcpSocket>>,
+        port: Arc<TcpSocket>,
         verbose: bool,
     ) -> Self {
-        let free = || "127.0.0.1:0".parse().expect("an address");
-        let listen = port.as_ref().map_or_else(free, |port| port.local_addr().expect("it is bound"));
+        let listen = port.local_addr().expect("it is bound");
         let mut process = liveops(folder.path());
         for (name, value) in &settings {
             process.env(format!("LIVEOPS_{}", name.to_uppercase()), value);
@@ -195,7 +194,7 @@ impl Server {
 
     /// Another demo server on the same database, with the same settings.
     pub(crate) async fn second(&self) -> Self {
-        Self::launch("demo", Arc::clone(&self.folder), self.settings.clone(), None, false).await
+        Self::launch("demo", Arc::clone(&self.folder), self.settings.clone(), keep_port(), false).await
     }
 
     /// A server on a copy of this one's database with its uploads, in a folder of its own; this one has ended.
@@ -211,13 +210,13 @@ impl Server {
                 }
             }
         }
-        Self::launch(self.command, folder, self.settings.clone(), None, false).await
+        Self::launch(self.command, folder, self.settings.clone(), keep_port(), false).await
     }
 
     /// A server on the same database that has no kinds, so that it runs nothing; both have to have the
     /// same secret key among their settings.
     pub(crate) async fn watching(&self) -> Self {
-        Self::launch("serve", Arc::clone(&self.folder), self.settings.clone(), None, false).await
+        Self::launch("serve", Arc::clone(&self.folder), self.settings.clone(), keep_port(), false).await
     }
 
     /// The folder of the database.
@@ -299,8 +298,8 @@ impl Server {
 
     /// A new server on the same database and port; this one has ended.
     pub(crate) async fn again(self) -> Self {
-        let port = self.port.clone().expect("one of the first server's");
-        Self::launch(self.command, Arc::clone(&self.folder), self.settings.clone(), Some(port), false).await
+        let port = Arc::clone(&self.port);
+        Self::launch(self.command, Arc::clone(&self.folder), self.settings.clone(), port, false).await
     }
 
     /// A new server on the same database and port with other settings; this one has ended.
