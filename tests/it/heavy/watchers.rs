@@ -60,8 +60,9 @@ async fn two_hundred_watchers_do_not_slow_what_they_watch() {
     });
     let memory = server.memory("VmHWM");
     println!("it took {took:?}, the other {took_alone:?} of 12 s, {memory} MiB");
-    // Whatever else keeps the machine busy holds up both.
+    // Whatever else keeps the machine busy holds up both, as watchers would that hold up the whole server.
     assert!(took < took_alone * 3 / 2, "600 steps of 20 ms took {took:?}, and {took_alone:?} unwatched");
+    assert!(took_alone < PATIENCE, "600 steps of 20 ms took {took_alone:?} beside those who watch others");
     assert!(memory < 100, "{memory} MiB with {} streams, {STALLED} of them never read", READERS + STALLED);
     assert_eq!(numbered(&log_of(&client, &id).await, message.trim()), 600);
 
