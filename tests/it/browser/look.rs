@@ -113,7 +113,7 @@ async fn an_application_keeps_its_look_and_we_keep_ours() {
 
 #[tokio::test]
 async fn nothing_moves_while_it_runs() {
-    let server = Server::with(&[("workers", "1")]).await;
+    let server = Server::with(&[("workers", "1"), ("log_tail", "50")]).await;
     let browser = Chromium::signed_in(&server).await;
     // What moved up or down, in which state; a number that grows within its line is no move, nor is a line of a log that is
     // followed: it goes up when older ones leave. A page that was painted in part gets the rest of its HTML with the first
@@ -130,15 +130,15 @@ async fn nothing_moves_while_it_runs() {
             }
         }))).observe({ type: 'layout-shift', buffered: true });";
     browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": witness })).await;
-    for width in [1000, 320] {
+    for width in [1000, 620, 320] {
         dress(&browser, "light", width).await;
         let first =
             simulate(&browser, &[("steps", "2000"), ("delay_ms", "20"), ("log_every", "1"), ("stages", "3")])
                 .await;
         browser.wait_for(".liveop-stage-list").await;
         browser.page.refresh().await.expect("it loads");
-        // Long enough for a rate and the time left to come.
-        browser.wait_until("document.querySelectorAll('.liveop-line').length > 60 && document.querySelector('.liveop-facts').textContent.includes('left')").await;
+        // Long enough for a rate and the time left to come, and for lines that only the whole log has.
+        browser.wait_until("document.querySelector('.liveop-log-more').textContent.includes('more') && document.querySelector('.liveop-facts').textContent.includes('left')").await;
         assert_eq!(faults(&browser, "return window.moved").await, Vec::<String>::new(), "{width} px wide");
 
         // One that waits for the first, and runs when that is over.
