@@ -1,9 +1,7 @@
 //! `required_group`: who is not in it sees nothing of operations.
 
-use crate::harness::{Answer, Ask, Client, Server};
+use crate::harness::{Answer, Ask, Client, SLOW, Server};
 
-/// Hundreds of requests are sent while it runs.
-const ENDLESS: &[(&str, &str)] = &[("steps", "1000"), ("delay_ms", "60000")];
 const UNKNOWN: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 
 fn assert_outside(answer: &Answer, what: &str) {
@@ -14,7 +12,7 @@ fn assert_outside(answer: &Answer, what: &str) {
 async fn outside_the_group_everything_about_operations_is_403() {
     let server = Server::with(&[("required_group", "staff")]).await;
     let member = server.user_with("ada", &["--group", "staff"]).await;
-    let id = member.simulate(ENDLESS).await;
+    let id = member.simulate(SLOW).await;
     let token = member.page(&id).await.token.expect("just started");
     // Near misses.
     let outsider = server.user_with("eve", &["--group", "Staff", "--group", "staff2"]).await;

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{Answer, Ask, Client, Server, attribute, soon};
+use crate::harness::{Answer, Ask, Client, SLOW, Server, attribute, soon};
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                    img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
@@ -16,8 +16,6 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; conn
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "X-ANYTHING"];
 const UNKNOWN: &str = "/operations/67e55044-10b1-426f-9247-bb680e5fe0c8";
-/// Hundreds of requests are sent while it runs.
-const ENDLESS: &[(&str, &str)] = &[("steps", "1000"), ("delay_ms", "60000")];
 
 fn assert_hardened(headers: &HeaderMap, caching: &str, what: &str) {
     for (name, expected) in [
@@ -46,7 +44,7 @@ async fn every_answer_to_somebody_is_hardened() {
     let client = server.demo_user().await;
     let over = client.simulate(&[("steps", "0")]).await;
     client.finished(&over).await;
-    let id = client.simulate(ENDLESS).await;
+    let id = client.simulate(SLOW).await;
     let page = client.page(&id).await;
     let token = page.token.clone().expect("just started");
     let csrf = client.csrf().await;
@@ -106,7 +104,7 @@ async fn every_answer_to_somebody_is_hardened() {
         assert_eq!(answer.status, 200, "{asset}");
         assert_hardened(&answer.headers, "public, max-age=31536000, immutable", &asset);
     }
-    let id = client.simulate(ENDLESS).await;
+    let id = client.simulate(SLOW).await;
     let token = client.page(&id).await.token.expect("just started");
     let stream = Ask::get(&format!("/stream?token={token}"));
     let events = client.stream(&token, None).await;
@@ -168,7 +166,7 @@ async fn an_answer_that_failed_is_hardened_and_says_its_reference() {
 async fn a_wrong_method_is_told_which_are_right() {
     let server = Server::start().await;
     let client = server.demo_user().await;
-    let id = client.simulate(ENDLESS).await;
+    let id = client.simulate(SLOW).await;
     let page = client.page(&id).await;
     let token = page.token.clone().expect("just started");
     let css = attribute(&page.html, "<link rel=\"stylesheet\"", "href").expect("a stylesheet");

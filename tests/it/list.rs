@@ -172,8 +172,7 @@ async fn a_row_says_how_many_are_before_it_and_moves_up() {
 async fn rows_on_older_pages_change_too() {
     let server = Server::start().await;
     let client = server.user("ada").await;
-    // It outlives the fifty after it.
-    let slow = client.simulate(&[("steps", "1000"), ("delay_ms", "60000")]).await;
+    let slow = client.simulate(SLOW).await;
     let over = client.simulate(&[("steps", "0")]).await;
     client.finished(&over).await;
     for _ in 0..50 {

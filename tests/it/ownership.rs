@@ -7,12 +7,10 @@ use liveops::access::{Channel, Grant, Keys, SecretKey};
 use reqwest::header::HeaderMap;
 use rusqlite::Connection;
 
-use crate::harness::{Ask, Client, Server, finish, liveops};
+use crate::harness::{Ask, Client, SLOW, Server, finish, liveops};
 
 const UNKNOWN: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 const SECRET: &str = "a secret key of more than 32 bytes";
-/// Hundreds of requests are sent while it runs.
-const ENDLESS: &[(&str, &str)] = &[("steps", "1000"), ("delay_ms", "60000")];
 const CSV: &[u8] = b"a,b\n1,2\n3\n";
 
 /// A route with an operation's id in it: its only method, and what its owner gets of an import that is over.
@@ -137,10 +135,10 @@ async fn targets(server: &Server) -> (Client, String, Vec<String>) {
         assert_eq!(alice.finished(&id).await.state, state);
         ids.push(id);
     }
-    ids.push(alice.simulate(ENDLESS).await);
+    ids.push(alice.simulate(SLOW).await);
     alice.reaches(&ids[3], "running").await;
     // Of somebody who is removed: one that is over and one that is not.
-    ids.extend([import(&carol, "gone.csv").await, carol.simulate(ENDLESS).await]);
+    ids.extend([import(&carol, "gone.csv").await, carol.simulate(SLOW).await]);
     let mut remove = liveops(server.folder());
     remove.args(["user", "remove", "carol"]);
     assert!(finish(remove, "").status.success());
@@ -212,7 +210,7 @@ async fn no_token_opens_the_stream_of_what_is_somebody_elses() {
     let server = Server::with(&[("secret_key", SECRET)]).await;
     let (alice, _, targets) = targets(&server).await;
     let bob = server.user("bob").await;
-    let own = bob.simulate(ENDLESS).await;
+    let own = bob.simulate(SLOW).await;
     let database = Connection::open(server.folder().join("liveops.db")).expect("the database");
     let id_of = |name: &str| -> String {
         let sql = "SELECT id FROM liveops_users WHERE name = ?1";
